@@ -6,6 +6,7 @@ A schedule says it in six verbs on integers; `simulate` checks any schedule and 
 from unspool.schedules.actions import Action, Advance, Drop, Load, Record, Reverse, Save, Tier
 from unspool.schedules.base import FOREVER, FoldedSchedule, OnlineSchedule, Schedule
 from unspool.schedules.binomial import Binomial, revolve_advances
+from unspool.schedules.encode import batches, decode, encode
 from unspool.schedules.every import Every
 from unspool.schedules.machine import Cost, Machine, simulate
 from unspool.schedules.online import Online
@@ -34,6 +35,9 @@ __all__ = [
     "StoreAll",
     "Tier",
     "as_schedule",
+    "batches",
+    "decode",
+    "encode",
     "revolve_advances",
     "simulate",
 ]
