@@ -14,3 +14,31 @@ class ScheduleError(UnspoolError):
 
 class PolicyError(UnspoolError, ValueError):
     """A policy, a slot count or a length makes no sense: raised before the first step."""
+
+
+class UnsupportedError(UnspoolError, TypeError):
+    """A function, a keyword or an argument has no derivative rule here; nothing is ever ignored."""
+
+
+class DetachedError(UnspoolError, TypeError):
+    """A traced value was about to become a plain one, which would lose its derivative without a word."""
+
+
+class InputError(UnspoolError, TypeError):
+    """An argument or a result of a transform cannot be differentiated: its type, shape or structure is wrong."""
+
+
+class ClosedError(UnspoolError, RuntimeError):
+    """A traced value was used after the function that it was traced in had ended."""
+
+
+class StateError(UnspoolError, TypeError):
+    """The state of a loop changed its structure, shape or dtype from one step to the next."""
+
+
+class ReplayError(UnspoolError, RuntimeError):
+    """A step computed another result when it was run again: the step is not a function of its state."""
+
+
+class ProgramError(UnspoolError, ValueError):
+    """A program is not well formed: a value is used before it is bound, bound twice, or has another type."""

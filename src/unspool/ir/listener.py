@@ -1,0 +1,204 @@
+"""The one door through which every operation on traced values goes.
+
+A traced value belongs to a listener: a tape, a forward sweep of tangents, a tracer. Transforms nest, so listeners have
+levels; the listener of the highest level among the operands hears an operation first, takes its own values off, and
+passes the rest down. A scope stands in front of a listener while a loop runs a step that may see values from outside.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from unspool.errors import StateError
+from unspool.ir.primitive import Primitive
+from unspool.layout import ArrayType
+
+
+class Traced:
+    """A handle on a value that a listener follows; an in-place write gives the handle another value.
+
+    ``node`` means what the listener says it means. A view names the handle that it is a view of (``base``), the
+    operations that lead there (``path``), and the ``version`` of the base at which its own value was taken.
+    """
+
+    __slots__ = ("base", "listener", "node", "path", "value", "version")
+
+    def __init__(self, value: Any, listener: Listener, node: Any) -> None:
+        self.value = value
+        self.listener = listener
+        self.node = node
+        self.base: Traced | None = None
+        self.path: tuple[tuple[Primitive, dict[str, Any]], ...] = ()
+        self.version = 0
+
+
+class Scope(ABC):
+    """What answers for a listener while it is set aside."""
+
+    @abstractmethod
+    def lift(self, traced: Traced) -> Any:
+        """The value that stands for this one inside the scope."""
+
+
+class Listener(ABC):
+    """Hears operations: computes their results and remembers what its kind of derivative needs."""
+
+    level: int
+    scope: Scope | None
+    recording: bool
+
+    @abstractmethod
+    def bind(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Carry the operation out on operands of which at least one belongs to this listener."""
+
+    @abstractmethod
+    def binary(self, primitive: Primitive, operator: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """`bind` for an arithmetic operator, one of whose operands belongs to this listener."""
+
+    @abstractmethod
+    def unary(self, primitive: Primitive, x: Any) -> Any:
+        """`bind` for an elementwise function of one operand of this listener."""
+
+    @abstractmethod
+    def constant(self, value: Any) -> Traced:
+        """A handle on a value without a derivative, into which traced values can be written."""
+
+
+class _Active(threading.local):
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+
+
+_ACTIVE = _Active()
+
+
+def active() -> list[Listener]:
+    """The listeners of this thread, outermost first."""
+    return _ACTIVE.listeners
+
+
+def current() -> Listener | None:
+    """The innermost listener of this thread that is not set aside."""
+    for listener in reversed(_ACTIVE.listeners):
+        if listener.scope is None:
+            return listener
+    return None
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[Listener]:
+    """Make the listener the innermost one of this thread."""
+    listeners = _ACTIVE.listeners
+    listener.level = listeners[-1].level + 1 if listeners else 0
+    listeners.append(listener)
+    try:
+        yield listener
+    finally:
+        listeners.remove(listener)
+
+
+def resolve(value: Any) -> Any:
+    """What a value stands for here: values of listeners that are set aside are lifted into their scopes."""
+    while isinstance(value, Traced) and value.listener.scope is not None:
+        value = value.listener.scope.lift(value)
+    return value
+
+
+def primal(value: Any) -> Any:
+    """The plain array below all levels of tracing."""
+    while isinstance(value, Traced):
+        value = fresh(value).value
+    return value
+
+
+def still(traced: Traced) -> Traced:
+    """A second handle on the same value, which later writes through the first do not reach."""
+    return type(traced)(traced.value, traced.listener, traced.node)
+
+
+def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    """Carry out one operation on any mixture of plain and traced values."""
+    top: Listener | None = None
+    operands = args
+    for k, arg in enumerate(args):
+        if isinstance(arg, Traced):
+            operand = fresh(arg) if arg.listener.scope is None else resolve(arg)
+            if operand is not arg:
+                operands = (*operands[:k], operand, *operands[k + 1 :])
+            if isinstance(operand, Traced) and (top is None or operand.listener.level > top.level):
+                top = operand.listener
+    if top is None:
+        return primitive.evaluate(*operands, **params)
+    y = top.bind(primitive, operands, params)
+    if primitive.put is not None:
+        _link(y, operands[0], primitive, params)
+    return y
+
+
+# --- views and in-place writes ----------------------------------------------------------------------------------------
+
+FROZEN = -1  # the version of a handle that must not be written
+
+
+def _link(y: Any, x: Any, primitive: Primitive, params: dict[str, Any]) -> None:
+    """Make `y` a view of `x` where NumPy has made one."""
+    if isinstance(y, Traced) and isinstance(x, Traced) and _aliases(y.value, x.value):
+        y.base = x if x.base is None else x.base
+        y.path = (*x.path, (primitive, params))
+        y.version = y.base.version
+
+
+def _aliases(part: Any, whole: Any) -> bool:
+    if isinstance(part, Traced):
+        return part.base is not None
+    if isinstance(part, np.ndarray):
+        return part.base is not None and (part.base is whole or part.base is whole.base)
+    return isinstance(part, ArrayType)
+
+
+def fresh(traced: Traced) -> Traced:
+    """The handle itself, after a view whose base was written has been taken anew."""
+    base = traced.base
+    if base is not None and base.version != traced.version:
+        value: Any = base
+        for primitive, params in traced.path:
+            value = bind(primitive, value, **params)
+        _adopt(traced, value)
+        traced.version = base.version
+    return traced
+
+
+def assign(handle: Traced, value: Any) -> None:
+    """Write `value`, of the handle's shape and dtype, where the handle points: into its base too if it is a view."""
+    base = handle if handle.base is None else handle.base
+    if base.version == FROZEN or base.listener.scope is not None:
+        raise StateError(
+            f"a traced array of shape {base.value.shape} from outside the loop was written inside a step. A step may read "
+            "such an array, but what it changes must be in the state: pass the array as part of the initial state and "
+            "return it from the step."
+        )
+    part = value
+    if handle.base is not None:
+        stages: list[Any] = [base]
+        for primitive, params in handle.path[:-1]:
+            stages.append(bind(primitive, stages[-1], **params))
+        for (primitive, params), stage in zip(reversed(handle.path), reversed(stages), strict=True):
+            assert primitive.put is not None
+            value = primitive.put(stage, value, **params)
+    _adopt(base, value)
+    base.version += 1
+    if handle is not base:
+        _adopt(handle, part)
+        handle.version = base.version
+
+
+def _adopt(handle: Traced, value: Any) -> None:
+    if not isinstance(value, Traced):
+        value = handle.listener.constant(value)
+    handle.value, handle.listener, handle.node = value.value, value.listener, value.node

@@ -1,0 +1,92 @@
+"""What an array is, and how several of them lie in one flat buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    """The dtype and the shape of an array; it prints as ``f64[64, 64]``.
+
+    >>> str(ArrayType.of(np.zeros((2, 3), np.float32)))
+    'f32[2, 3]'
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, value: Any) -> ArrayType:
+        """The type of an array, of a traced value, or of a Python number."""
+        if hasattr(value, "dtype"):
+            return cls(value.dtype, value.shape)
+        array = np.asarray(value)
+        return cls(array.dtype, array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of a contiguous array of this type."""
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype.kind}{8 * self.dtype.itemsize}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Arrays in one flat buffer: disjoint, each on a 64-byte boundary.
+
+    >>> layout = Layout.of([np.zeros(3), np.zeros((2, 2), np.float32)])
+    >>> layout.offsets, layout.n_bytes
+    ((0, 64), 80)
+    >>> buffer = layout.pack([np.arange(3.0), np.ones((2, 2), np.float32)])
+    >>> layout.unpack(buffer)[0]
+    array([0., 1., 2.])
+    """
+
+    types: tuple[ArrayType, ...]
+    offsets: tuple[int, ...]
+    n_bytes: int
+
+    @classmethod
+    def of(cls, arrays: Sequence[Any]) -> Layout:
+        """The layout of these arrays, or of these types, in the given order."""
+        types = tuple(a if isinstance(a, ArrayType) else ArrayType.of(a) for a in arrays)
+        offsets, end = [], 0
+        for t in types:
+            start = -(-end // ALIGNMENT) * ALIGNMENT
+            offsets.append(start)
+            end = start + t.nbytes
+        return cls(types, tuple(offsets), end)
+
+    def pack(self, arrays: Sequence[Any], out: np.ndarray | None = None) -> np.ndarray:
+        """Copy the arrays into a buffer of ``n_bytes`` bytes (``out``, or a new one); this is the only copy."""
+        buffer = np.empty(self.n_bytes, np.uint8) if out is None else out
+        for view, array in zip(self.unpack(buffer), arrays, strict=True):
+            view[...] = array
+        return buffer
+
+    def unpack(self, buffer: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The arrays as views of the buffer, C-contiguous."""
+        return tuple(
+            buffer[start : start + t.nbytes].view(t.dtype).reshape(t.shape)
+            for t, start in zip(self.types, self.offsets, strict=True)
+        )

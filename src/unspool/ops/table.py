@@ -1,0 +1,87 @@
+"""Where every NumPy function that unspool knows is enrolled, with what it accepts.
+
+``TABLE`` maps a NumPy function to the `Entry` that answers for it when an argument is traced. An entry is a plain Python
+function in terms of primitives (``bind``) or of other NumPy functions; its signature is the list of the keywords that are
+modelled, and any other keyword is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from unspool.errors import UnsupportedError
+from unspool.ir.listener import bind
+from unspool.ir.primitive import Primitive
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The answer to one NumPy function: ``call(*args, **kwargs)``, and how many arguments it takes."""
+
+    name: str
+    call: Callable[..., Any]
+    n_positional: int  # -1: any number
+    keywords: frozenset[str]
+    primitive: Primitive | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Check that every argument is modelled, then answer."""
+        if kwargs and not kwargs.keys() <= self.keywords:
+            unknown = ", ".join(f"{k}=" for k in kwargs if k not in self.keywords)
+            known = ", ".join(f"{k}=" for k in sorted(self.keywords)) or "none"
+            raise UnsupportedError(
+                f"{self.name}: no derivative rule for the keyword {unknown} on a traced value (keywords with a rule: "
+                f"{known}). Leave it out, or write the same with np.where, slices or astype."
+            )
+        if 0 <= self.n_positional < len(args):
+            raise UnsupportedError(
+                f"{self.name}: {len(args)} positional arguments on a traced value, of which {self.n_positional} have a "
+                "derivative rule. Pass the others by keyword to see which one is meant, or leave them out."
+            )
+        return self.call(*args, **kwargs)
+
+
+TABLE: dict[Callable[..., Any], Entry] = {}
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name under which a user knows a NumPy function: ``numpy.linalg.solve``."""
+    if isinstance(function, np.ufunc):
+        return f"numpy.{function.__name__}"
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__name__', function)}"
+
+
+def enrol(primitive: Primitive, *functions: Callable[..., Any]) -> Primitive:
+    """Register a primitive, and let it answer for these NumPy functions with its operands as they stand."""
+    if primitive.name in PRIMITIVES:
+        raise ValueError(f"the primitive {primitive.name} is enrolled already")
+    PRIMITIVES[primitive.name] = primitive
+    for function in functions:
+        n = function.nin if isinstance(function, np.ufunc) else -1
+
+        def call(*args: Any) -> Any:
+            return bind(primitive, *args)
+
+        TABLE[function] = Entry(name_of(function), call, n, frozenset(), primitive)
+    return primitive
+
+
+def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
+    """Let the decorated function answer for these NumPy functions; its signature says what is modelled."""
+
+    def decorate(call: F) -> F:
+        code = call.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        n = -1 if code.co_flags & 0x04 else code.co_argcount  # CO_VARARGS
+        for function in functions:
+            TABLE[function] = Entry(name_of(function), call, n, frozenset(names))
+        return call
+
+    return decorate

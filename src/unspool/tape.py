@@ -1,0 +1,268 @@
+"""The tape: what happened, in order, and the sweep that carries cotangents back along it.
+
+A node is a tuple (pull, parents, residuals, params). Nodes are append-only, so the reverse of recording is a topological
+order: the sweep is one loop, without a graph search and without recursion. Views and in-place writes never change a
+recorded value: a write makes a new node and lets the written handle stand for it (``docs/decisions/0001-in-place.md``).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.errors import ClosedError
+from unspool.ir.listener import Listener, Scope, Traced, bind, fresh, resolve, still
+from unspool.ir.primitive import Primitive, Read
+from unspool.layout import ArrayType
+from unspool.variable import Variable
+
+Node = tuple[Callable[..., Sequence[Any]], tuple[int, ...], tuple[Any, ...], dict[str, Any] | None]
+
+_COPY_AT_ONCE = 4096  # bytes: below this a copy is cheaper than the comparison that might save it
+
+
+class Closed(Scope):
+    """Stands in front of a tape that has ended: any further use of its values is an error."""
+
+    def lift(self, traced: Traced) -> Any:
+        """Refuse."""
+        raise ClosedError(
+            f"a traced value of shape {traced.value.shape} was used after the function that it was traced in had ended. "
+            "Return the value from the function (value_and_grad has has_aux=True for that) or carry it in the state of "
+            "the loop; do not keep it in a global, a list or an array outside."
+        )
+
+
+CLOSED = Closed()
+
+
+class Bundle:
+    """The cotangents of a primitive with several results, gathered one by one."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+    def __add__(self, other: Bundle) -> Bundle:
+        pairs = zip(self.parts, other.parts, strict=True)
+        return Bundle(tuple([a if b is None else b if a is None else a + b for a, b in pairs]))
+
+
+def _select(ct: Any, position: int, n: int) -> tuple[Bundle]:
+    return (Bundle((None,) * position + (ct,) + (None,) * (n - position - 1)),)
+
+
+class Copies:
+    """Private copies of plain arrays that rules will read later: the user may write into the original at any time."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """A copy of the array as it is now; one that was made before serves again while the bits are the same."""
+        if array.nbytes <= _COPY_AT_ONCE:
+            return array.copy(order="K")
+        key = id(array)
+        entry = self._known.get(key)
+        if entry is not None and entry[0]() is array and _same_bits(array, entry[1]):
+            return entry[1]
+        copy = array.copy(order="K")
+        self._known[key] = weakref.ref(array, lambda _: self._known.pop(key, None)), copy
+        return copy
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.flags.c_contiguous and b.flags.c_contiguous:
+        word = np.dtype(f"u{min(a.dtype.itemsize, 8)}")
+        return bool(np.array_equal(a.view(word), b.view(word)))
+    return bool(np.array_equal(a, b))
+
+
+class Tape(Listener):
+    """Listens to values: computes each operation at once and appends what the way back needs.
+
+    A tape that does not record follows its values all the same, so that code runs alike in both modes; it holds nothing.
+    """
+
+    __slots__ = ("copies", "level", "n_inputs", "nodes", "recording", "scope")
+
+    def __init__(self, *, recording: bool = True, copies: Copies | None = None) -> None:
+        self.level = 0
+        self.scope: Scope | None = None
+        self.recording = recording
+        self.nodes: list[Node | None] = []
+        self.n_inputs = 0
+        self.copies = Copies() if copies is None else copies
+
+    def input(self, value: Any) -> Variable:
+        """A handle on a value with respect to which the tape can be swept."""
+        self.nodes.append(None)
+        self.n_inputs += 1
+        return Variable(value, self, len(self.nodes) - 1)
+
+    def constant(self, value: Any) -> Variable:
+        """A handle without a derivative, into which traced values can be written."""
+        return Variable(value, self, -1)
+
+    def close(self) -> None:
+        """End the tape: its values cannot be used any more."""
+        self.scope = CLOSED
+
+    def bind(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Evaluate the operation and append its node."""
+        values: list[Any] = []
+        parents: list[int] = []
+        plain_arrays: list[int] = []
+        wanted = 0
+        for k, arg in enumerate(args):
+            if not isinstance(arg, Traced):
+                values.append(arg)
+                if arg.__class__ is np.ndarray:
+                    plain_arrays.append(k)
+            elif arg.listener is self:
+                values.append(arg.value)
+                if arg.node >= 0:
+                    parents.append(arg.node)
+                    wanted |= 1 << k
+            else:
+                values.append(still(arg))
+        if not primitive.differentiable:
+            return self._without_derivative(primitive.evaluate(*values, **params))
+        if not wanted or not self.recording:
+            y = primitive.evaluate(*values, **params)
+            return tuple(map(self.constant, y)) if primitive.multiple else self.constant(y)
+        if primitive.record is not None:
+            y, pull = primitive.record(tuple(values), wanted)
+            return self._append(y, (pull, tuple(parents), (), None), primitive.multiple)
+        y = primitive.evaluate(*values, **params)
+        plain = primitive.elementwise and all(
+            values[k].shape == y.shape and values[k].dtype == y.dtype for k in range(len(args)) if wanted >> k & 1
+        )
+        rule = primitive.pull_for(wanted, len(args), plain)
+        for k in plain_arrays:
+            if rule.reads[k + 1] is Read.VALUE:
+                values[k] = self.copies.of(values[k])
+        residuals = rule.keep(y, *values)
+        return self._append(y, (rule.function, tuple(parents), residuals, params or None), primitive.multiple)
+
+    def binary(self, primitive: Primitive, operator: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """The short way for an arithmetic operator: the same as `bind`, for the operands that occur most."""
+        if self.scope is not None or not self.recording:
+            return bind(primitive, x, y)
+        wanted, parents = 0, ()
+        a, b = x, y
+        if x.__class__ is Variable:
+            if x.listener is not self or (x.base is not None and x.base.version != x.version):
+                return bind(primitive, x, y)
+            a = x.value
+            if x.node >= 0:
+                wanted, parents = 1, (x.node,)
+        elif x.__class__ is not float and x.__class__ is not int:
+            return bind(primitive, x, y)
+        if y.__class__ is Variable:
+            if y.listener is not self or (y.base is not None and y.base.version != y.version):
+                return bind(primitive, x, y)
+            b = y.value
+            if y.node >= 0:
+                wanted, parents = wanted | 2, (*parents, y.node)
+        elif y.__class__ is not float and y.__class__ is not int:
+            return bind(primitive, x, y)
+        out = operator(a, b)
+        if not wanted:
+            return Variable(out, self, -1)
+        shape, dtype = out.shape, out.dtype
+        plain = (wanted == 2 or (a.shape == shape and a.dtype is dtype)) and (  # noqa: PLR2004 - bits of wanted
+            wanted == 1 or (b.shape == shape and b.dtype is dtype)
+        )
+        rule = primitive.pulls.get((wanted, 2, plain)) or primitive.pull_for(wanted, 2, plain)
+        nodes = self.nodes
+        nodes.append((rule.function, parents, rule.keep(out, a, b), None))
+        return Variable(out, self, len(nodes) - 1)
+
+    def unary(self, primitive: Primitive, x: Variable) -> Any:
+        """The short way for an elementwise function of one operand."""
+        node = x.node
+        if self.scope is not None or not self.recording or node < 0 or x.base is not None:
+            return bind(primitive, x)
+        a = x.value
+        out = primitive.evaluate(a)
+        plain = a.dtype is out.dtype
+        rule = primitive.pulls.get((1, 1, plain)) or primitive.pull_for(1, 1, plain)
+        nodes = self.nodes
+        nodes.append((rule.function, (node,), rule.keep(out, a), None))
+        return Variable(out, self, len(nodes) - 1)
+
+    def _append(self, y: Any, node: Node, multiple: bool) -> Any:
+        nodes = self.nodes
+        nodes.append(node)
+        root = len(nodes) - 1
+        if not multiple:
+            return Variable(y, self, root)
+        for position in range(len(y)):
+            nodes.append((_select, (root,), (position, len(y)), None))
+        return tuple([Variable(part, self, root + 1 + position) for position, part in enumerate(y)])
+
+    def _without_derivative(self, y: Any) -> Any:
+        if isinstance(y, Traced) or getattr(y, "dtype", np.dtype(bool)).kind not in "fc":
+            return y
+        return self.constant(y)
+
+    def append(self, y: Sequence[Any], parents: Iterable[int], pull: Callable[[Any], Sequence[Any]]) -> tuple[Any, ...]:
+        """Record one node with several results, whose pull takes a `Bundle` of their cotangents."""
+        result: tuple[Any, ...] = self._append(tuple(y), (pull, tuple(parents), (), None), True)
+        return result
+
+    def node_of(self, value: Any) -> int:
+        """The node of a value on this tape, or -1 where it has none."""
+        value = resolve(value)
+        if isinstance(value, Traced) and fresh(value).listener is self:
+            return int(value.node)
+        return -1
+
+    def sweep(self, seeds: Iterable[tuple[int, Any]], *, free: bool) -> list[Any]:
+        """Carry the cotangents of some nodes back to the inputs; None stands for a cotangent that is zero.
+
+        O(nodes) time. With ``free`` each node is dropped as the sweep passes it, and the tape cannot be swept again.
+        """
+        nodes = self.nodes
+        cts: list[Any] = [None] * len(nodes)
+        for index, seed in seeds:
+            if index >= 0:
+                cts[index] = seed if cts[index] is None else cts[index] + seed
+        for index in range(len(nodes) - 1, -1, -1):
+            ct = cts[index]
+            node = nodes[index]
+            if node is None:
+                continue
+            if free:
+                nodes[index] = None
+            if ct is None:
+                continue
+            cts[index] = None
+            pull, parents, residuals, params = node
+            if params is None:
+                parts = pull(ct, *residuals)
+            else:
+                parts = pull(ct, *residuals, **params)
+            for parent, part in zip(parents, parts):  # noqa: B905 - the hot loop; equal by construction
+                before = cts[parent]
+                cts[parent] = part if before is None else before + part
+        return cts
+
+
+def residual_arrays(tape: Tape) -> Iterable[np.ndarray]:
+    """Every array that the nodes of a tape hold on to, with repetitions."""
+    for node in tape.nodes:
+        if node is not None:
+            for value in node[2]:
+                if isinstance(value, np.ndarray):
+                    yield value
+
+
+def type_of(value: Any) -> ArrayType:
+    """The type of a plain or traced value."""
+    return ArrayType.of(value)

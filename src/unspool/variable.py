@@ -1,0 +1,366 @@
+"""Variable: an array that is being listened to, and that behaves as NumPy's own.
+
+A Variable answers to NumPy's protocols, so that user code keeps ``import numpy as np``. It is a handle: an in-place write
+(``u[1:-1] = v``, ``u += v``, ``out=u``) makes the handle, its base and its views stand for the new value, as NumPy's
+aliasing has it, while every value that was recorded before stays as it was.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from unspool.errors import DetachedError, UnsupportedError
+from unspool.ir.listener import Traced, assign, bind, fresh
+from unspool.layout import ArrayType
+from unspool.ops import TABLE
+from unspool.ops.index import getitem, same_place, store
+from unspool.ops.table import name_of
+
+
+class Variable(Traced):
+    """A traced array: what a function that is being differentiated computes with.
+
+    It is made by the transforms, not by users. ``value`` is the array as NumPy has computed it (of a type only, while a
+    program is being traced). All operators, NumPy functions in the function table and array methods work on it; what has
+    no derivative rule raises `UnsupportedError` with its name, and what would lose the derivative (``float(x)``,
+    ``np.asarray(x)``) raises `DetachedError`.
+
+    >>> import unspool
+    >>> unspool.grad(lambda u: np.sum(u[1:] * u[:-1]))(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 2.])
+    """
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    # --- what it is -------------------------------------------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        shape: tuple[int, ...] = self.value.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        dtype: np.dtype[Any] = self.value.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.value.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(self.value.size)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the elements."""
+        return int(self.value.size * self.value.dtype.itemsize)
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of one element."""
+        return int(self.value.dtype.itemsize)
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - NumPy's name
+        """The transpose: the axes in reverse order, as a view."""
+        return np.transpose(self)
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 - NumPy's name
+        """The transpose of the last two axes, as a view."""
+        return np.swapaxes(self, -1, -2)
+
+    @property
+    def real(self) -> Any:
+        """The real part."""
+        return np.real(self)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part."""
+        return np.imag(self)
+
+    @property
+    def flat(self) -> NoReturn:
+        """Not offered: it would hand out plain elements."""
+        raise UnsupportedError("x.flat has no derivative rule on a traced value: use x.ravel() and index that.")
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a traced value without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        for k in range(len(self)):
+            yield self[k]
+
+    def __repr__(self) -> str:
+        return f"Variable({fresh(self).value})"
+
+    def __format__(self, spec: str) -> str:
+        return format(fresh(self).value, spec)
+
+    # --- NumPy's protocols ------------------------------------------------------------------------------------------
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Answer for a ufunc."""
+        if not kwargs and method == "__call__":
+            entry = TABLE.get(ufunc)
+            if entry is not None:
+                if ufunc.nin == 1 and entry.primitive is not None:
+                    return self.listener.unary(entry.primitive, self)
+                return entry.call(*inputs)
+        return _ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Answer for any other NumPy function."""
+        entry = TABLE.get(func)
+        if entry is None:
+            raise UnsupportedError(
+                f"{name_of(func)} has no derivative rule on a traced value. Write it with functions of the function "
+                "table, or give it a rule with unspool.custom_vjp."
+            )
+        if "out" in kwargs:
+            out = kwargs["out"]
+            rest = {key: value for key, value in kwargs.items() if key != "out"}
+            result = entry(*args, **rest)
+            return result if out is None else _into(out, result, entry.name)
+        return entry(*args, **kwargs)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        """Refuse: the array would carry no derivative."""
+        raise DetachedError(
+            f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, which "
+            "would lose its derivative. Make the array that receives it with np.zeros_like(x) or "
+            "unspool.numpy.zeros(shape), join values with np.stack or np.concatenate instead of np.array, or use "
+            "unspool.stop_gradient(x) to have the plain value."
+        )
+
+    # --- what would detach ------------------------------------------------------------------------------------------
+    def _detached(self, by: str) -> NoReturn:
+        raise DetachedError(
+            f"{by} of a traced value of shape {self.shape} would give a plain number without its derivative. Use the NumPy "
+            "function of the same name (np.sin for math.sin), return the traced value itself, or use "
+            "unspool.stop_gradient(x) to have the plain value."
+        )
+
+    def __float__(self) -> float:
+        self._detached("float()")
+
+    def __int__(self) -> int:
+        self._detached("int()")
+
+    def __complex__(self) -> complex:
+        self._detached("complex()")
+
+    def __index__(self) -> int:
+        self._detached("use as an index")
+
+    def item(self, *args: Any) -> NoReturn:
+        """Refuse: the number would carry no derivative."""
+        self._detached("item()")
+
+    def tolist(self) -> NoReturn:
+        """Refuse: the list would carry no derivatives."""
+        self._detached("tolist()")
+
+    def __reduce__(self) -> NoReturn:
+        self._detached("copying or serialising")
+
+    def __bool__(self) -> bool:
+        value = fresh(self).value
+        if isinstance(value, ArrayType):
+            self._detached("a Python branch on the value")
+        return bool(value)
+
+    # --- indexing, in place -----------------------------------------------------------------------------------------
+    def __getitem__(self, key: Any) -> Any:
+        return getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not same_place(self, key, value):
+            assign(self, store(self, key, value))
+
+    def fill(self, value: Any) -> None:
+        """Write one value everywhere."""
+        self[...] = value
+
+    # --- methods ----------------------------------------------------------------------------------------------------
+    def reshape(self, *shape: Any, **kwargs: Any) -> Any:
+        """`numpy.reshape`, with the shape as one tuple or as several numbers."""
+        return TABLE[np.reshape](self, shape[0] if len(shape) == 1 else shape, **kwargs)
+
+    def transpose(self, *axes: Any) -> Any:
+        """`numpy.transpose`, with the axes as one tuple or as several numbers."""
+        return TABLE[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
+
+    def flatten(self) -> Any:
+        """A copy with one axis."""
+        return np.copy(np.ravel(self))
+
+    def astype(self, dtype: Any) -> Any:
+        """The values converted to another type."""
+        return TABLE[np.astype](self, dtype)
+
+
+def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of a ufunc with keywords, or of one of its methods."""
+    name = name_of(ufunc)
+    out = kwargs.pop("out", (None,))[0]
+    if kwargs.get("where") is True:
+        del kwargs["where"]
+    if method == "__call__":
+        if kwargs:
+            raise UnsupportedError(
+                f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. Use "
+                "np.where to choose elements and astype to convert."
+            )
+        entry = TABLE.get(ufunc)
+    else:
+        name = f"{name}.{method}"
+        entry = TABLE.get(_METHODS.get((ufunc, method), len))
+    if entry is None:
+        raise UnsupportedError(
+            f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give it "
+            "a rule with unspool.custom_vjp."
+        )
+    if method in ("reduce", "accumulate") and len(inputs) == 1:
+        kwargs.setdefault("axis", 0)
+    result = entry(*inputs, **kwargs)
+    return result if out is None else _into(out, result, name)
+
+
+_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
+    (np.add, "reduce"): np.sum,
+    (np.multiply, "reduce"): np.prod,
+    (np.maximum, "reduce"): np.max,
+    (np.minimum, "reduce"): np.min,
+    (np.add, "accumulate"): np.cumsum,
+    (np.multiply, "accumulate"): np.cumprod,
+    (np.multiply, "outer"): np.multiply.outer,
+}
+
+
+def _into(out: Any, result: Any, name: str) -> Any:
+    """Write a result where ``out=`` says."""
+    if not isinstance(out, Variable):
+        raise DetachedError(
+            f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it with "
+            "np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
+        )
+    assign(out, _fitted(out, result, name))
+    return out
+
+
+def _fitted(handle: Variable, result: Any, name: str) -> Any:
+    """The result in the handle's dtype, under NumPy's rules for in-place operations."""
+    if result.shape != handle.shape:
+        raise ValueError(
+            f"{name}: the result has the shape {result.shape} and cannot be written into an array of shape {handle.shape}"
+        )
+    if result.dtype == handle.dtype:
+        return result
+    if not np.can_cast(result.dtype, handle.dtype, "same_kind"):
+        raise UnsupportedError(
+            f"{name}: cannot write {result.dtype} into {handle.dtype} in place (NumPy's rule 'same_kind'). Convert the "
+            "array with astype first."
+        )
+    return result.astype(handle.dtype)
+
+
+# --- operators and methods by table -----------------------------------------------------------------------------------
+def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: str) -> None:
+    primitive = TABLE[ufunc].primitive
+    assert primitive is not None
+
+    def forward(self: Variable, other: Any) -> Any:
+        return self.listener.binary(primitive, python_operator, self, other)
+
+    def reflected(self: Variable, other: Any) -> Any:
+        return self.listener.binary(primitive, python_operator, other, self)
+
+    def in_place(self: Variable, other: Any) -> Any:
+        result = self.listener.binary(primitive, python_operator, self, other)
+        if not isinstance(self.value, np.generic | float | complex):  # a NumPy scalar is immutable: `s += v` rebinds s
+            assign(self, _fitted(self, result, name_of(ufunc)))
+            return self
+        return result
+
+    for prefix, method in ("__", forward), ("__r", reflected), ("__i", in_place):
+        method.__name__ = f"{prefix}{name}__"
+        setattr(Variable, method.__name__, method)
+
+
+def _compare(ufunc: np.ufunc, name: str) -> None:
+    primitive = TABLE[ufunc].primitive
+    assert primitive is not None
+
+    def compare(self: Variable, other: Any) -> Any:
+        return bind(primitive, self, other)
+
+    setattr(Variable, name, compare)
+
+
+def _unary(ufunc: np.ufunc, name: str) -> None:
+    primitive = TABLE[ufunc].primitive
+    assert primitive is not None
+
+    def method(self: Variable) -> Any:
+        return self.listener.unary(primitive, self)
+
+    setattr(Variable, name, method)
+
+
+def _method(function: Callable[..., Any], name: str) -> None:
+    entry = TABLE[function]
+
+    def method(self: Variable, *args: Any, **kwargs: Any) -> Any:
+        return self.__array_function__(function, (), (self, *args), kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"`{entry.name}` of this array."
+    setattr(Variable, name, method)
+
+
+for _ufunc_, _operator_, _name_ in (
+    (np.add, operator.add, "add"),
+    (np.subtract, operator.sub, "sub"),
+    (np.multiply, operator.mul, "mul"),
+    (np.divide, operator.truediv, "truediv"),
+    (np.floor_divide, operator.floordiv, "floordiv"),
+    (np.remainder, operator.mod, "mod"),
+    (np.power, operator.pow, "pow"),
+    (np.matmul, operator.matmul, "matmul"),
+):
+    _binary(_ufunc_, _operator_, _name_)
+for _ufunc_, _name_ in (
+    (np.less, "__lt__"),
+    (np.less_equal, "__le__"),
+    (np.greater, "__gt__"),
+    (np.greater_equal, "__ge__"),
+    (np.equal, "__eq__"),
+    (np.not_equal, "__ne__"),
+):
+    _compare(_ufunc_, _name_)
+for _ufunc_, _name_ in (
+    (np.negative, "__neg__"),
+    (np.positive, "__pos__"),
+    (np.absolute, "__abs__"),
+    (np.conjugate, "conj"),
+    (np.conjugate, "conjugate"),
+):
+    _unary(_ufunc_, _name_)
+for _name_ in (
+    "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round copy argmax argmin"
+    " all any argsort nonzero diagonal"
+).split():
+    _method(getattr(np, _name_), _name_)
