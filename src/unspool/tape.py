@@ -13,30 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import ClosedError
-from unspool.ir.listener import Listener, Scope, Traced, bind, fresh, resolve, still
+from unspool.ir.listener import CLOSED, Listener, Scope, Traced, bind, fresh, resolve, still
 from unspool.ir.primitive import Primitive, Read
-from unspool.layout import ArrayType
+from unspool.ops.index import Piece, Sum
 from unspool.variable import Variable
 
 Node = tuple[Callable[..., Sequence[Any]], tuple[int, ...], tuple[Any, ...], dict[str, Any] | None]
 
 _COPY_AT_ONCE = 4096  # bytes: below this a copy is cheaper than the comparison that might save it
-
-
-class Closed(Scope):
-    """Stands in front of a tape that has ended: any further use of its values is an error."""
-
-    def lift(self, traced: Traced) -> Any:
-        """Refuse."""
-        raise ClosedError(
-            f"a traced value of shape {traced.value.shape} was used after the function that it was traced in had ended. "
-            "Return the value from the function (value_and_grad has has_aux=True for that) or carry it in the state of "
-            "the loop; do not keep it in a global, a list or an array outside."
-        )
-
-
-CLOSED = Closed()
 
 
 class Bundle:
@@ -47,9 +31,16 @@ class Bundle:
     def __init__(self, parts: tuple[Any, ...]) -> None:
         self.parts = parts
 
+    def dense(self) -> tuple[Any, ...]:
+        """The cotangents, None for the results that have none."""
+        return tuple([part.dense() if isinstance(part, LAZY) else part for part in self.parts])
+
     def __add__(self, other: Bundle) -> Bundle:
         pairs = zip(self.parts, other.parts, strict=True)
         return Bundle(tuple([a if b is None else b if a is None else a + b for a, b in pairs]))
+
+
+LAZY = (Piece, Sum, Bundle)
 
 
 def _select(ct: Any, position: int, n: int) -> tuple[Bundle]:
@@ -88,20 +79,20 @@ class Tape(Listener):
     A tape that does not record follows its values all the same, so that code runs alike in both modes; it holds nothing.
     """
 
-    __slots__ = ("copies", "level", "n_inputs", "nodes", "recording", "scope")
+    __slots__ = ("copies", "inputs", "level", "nodes", "recording", "scope")
 
     def __init__(self, *, recording: bool = True, copies: Copies | None = None) -> None:
         self.level = 0
         self.scope: Scope | None = None
         self.recording = recording
         self.nodes: list[Node | None] = []
-        self.n_inputs = 0
+        self.inputs: list[int] = []
         self.copies = Copies() if copies is None else copies
 
     def input(self, value: Any) -> Variable:
         """A handle on a value with respect to which the tape can be swept."""
+        self.inputs.append(len(self.nodes))
         self.nodes.append(None)
-        self.n_inputs += 1
         return Variable(value, self, len(self.nodes) - 1)
 
     def constant(self, value: Any) -> Variable:
@@ -118,6 +109,7 @@ class Tape(Listener):
         parents: list[int] = []
         plain_arrays: list[int] = []
         wanted = 0
+        nested = False
         for k, arg in enumerate(args):
             if not isinstance(arg, Traced):
                 values.append(arg)
@@ -125,20 +117,21 @@ class Tape(Listener):
                     plain_arrays.append(k)
             elif arg.listener is self:
                 values.append(arg.value)
+                nested = nested or isinstance(arg.value, Traced)
                 if arg.node >= 0:
                     parents.append(arg.node)
                     wanted |= 1 << k
             else:
                 values.append(still(arg))
-        if not primitive.differentiable:
-            return self._without_derivative(primitive.evaluate(*values, **params))
-        if not wanted or not self.recording:
-            y = primitive.evaluate(*values, **params)
-            return tuple(map(self.constant, y)) if primitive.multiple else self.constant(y)
-        if primitive.record is not None:
+                nested = True
+        if wanted and primitive.record is not None and self.recording:
             y, pull = primitive.record(tuple(values), wanted)
             return self._append(y, (pull, tuple(parents), (), None), primitive.multiple)
-        y = primitive.evaluate(*values, **params)
+        y = bind(primitive, *values, **params) if nested else primitive.evaluate(*values, **params)
+        if not primitive.differentiable:
+            return self._without_derivative(y)
+        if not wanted or not self.recording:
+            return tuple(map(self.constant, y)) if primitive.multiple else self.constant(y)
         plain = primitive.elementwise and all(
             values[k].shape == y.shape and values[k].dtype == y.dtype for k in range(len(args)) if wanted >> k & 1
         )
@@ -243,6 +236,8 @@ class Tape(Listener):
             if ct is None:
                 continue
             cts[index] = None
+            if ct.__class__ in LAZY:
+                ct = ct.dense()
             pull, parents, residuals, params = node
             if params is None:
                 parts = pull(ct, *residuals)
@@ -251,7 +246,7 @@ class Tape(Listener):
             for parent, part in zip(parents, parts):  # noqa: B905 - the hot loop; equal by construction
                 before = cts[parent]
                 cts[parent] = part if before is None else before + part
-        return cts
+        return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]
 
 
 def residual_arrays(tape: Tape) -> Iterable[np.ndarray]:
@@ -261,8 +256,3 @@ def residual_arrays(tape: Tape) -> Iterable[np.ndarray]:
             for value in node[2]:
                 if isinstance(value, np.ndarray):
                     yield value
-
-
-def type_of(value: Any) -> ArrayType:
-    """The type of a plain or traced value."""
-    return ArrayType.of(value)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import StateError
+from unspool.errors import ClosedError, StateError
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 
@@ -44,6 +44,21 @@ class Scope(ABC):
     @abstractmethod
     def lift(self, traced: Traced) -> Any:
         """The value that stands for this one inside the scope."""
+
+
+class Closed(Scope):
+    """Stands in front of a tape that has ended: any further use of its values is an error."""
+
+    def lift(self, traced: Traced) -> Any:
+        """Refuse."""
+        raise ClosedError(
+            f"a traced value of shape {traced.value.shape} was used after the function that it was traced in had ended. "
+            "Return the value from the function (value_and_grad has has_aux=True for that) or carry it in the state of "
+            "the loop; do not keep it in a global, a list or an array outside."
+        )
+
+
+CLOSED = Closed()
 
 
 class Listener(ABC):
