@@ -1,5 +1,10 @@
 """Reverse-mode differentiation of long NumPy simulations in the memory that you have."""
 
+from unspool import errors, numpy
+from unspool.custom import custom_jvp, custom_vjp
+from unspool.diagnostics.report import observe
+from unspool.loops import checkpoint, fori_loop, scan, while_loop
+from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll, simulate
 from unspool.transforms import (
     grad,
     hessian,
@@ -13,13 +18,28 @@ from unspool.transforms import (
 from unspool.variable import Variable
 
 __all__ = [
+    "Every",
+    "Online",
+    "Revolve",
+    "Schedule",
+    "StoreAll",
     "Variable",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
+    "errors",
+    "fori_loop",
     "grad",
     "hessian",
     "hvp",
     "jacobian",
     "jvp",
+    "numpy",
+    "observe",
+    "scan",
+    "simulate",
     "stop_gradient",
     "value_and_grad",
     "vjp",
+    "while_loop",
 ]

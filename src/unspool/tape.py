@@ -249,10 +249,14 @@ class Tape(Listener):
         return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]
 
 
-def residual_arrays(tape: Tape) -> Iterable[np.ndarray]:
-    """Every array that the nodes of a tape hold on to, with repetitions."""
+def held(tape: Tape) -> Iterable[Any]:
+    """Every object that the tape holds on to, with repetitions."""
+    yield tape.nodes
     for node in tape.nodes:
         if node is not None:
+            yield node
+            yield node[1]
+            yield node[2]
             for value in node[2]:
-                if isinstance(value, np.ndarray):
+                if value is not None:
                     yield value

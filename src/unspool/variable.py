@@ -290,7 +290,7 @@ def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: s
 
     def in_place(self: Variable, other: Any) -> Any:
         result = self.listener.binary(primitive, python_operator, self, other)
-        if not isinstance(self.value, np.generic | float | complex):  # a NumPy scalar is immutable: `s += v` rebinds s
+        if not _is_scalar(self.value):
             assign(self, _fitted(self, result, name_of(ufunc)))
             return self
         return result
@@ -298,6 +298,11 @@ def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: s
     for prefix, method in ("__", forward), ("__r", reflected), ("__i", in_place):
         method.__name__ = f"{prefix}{name}__"
         setattr(Variable, method.__name__, method)
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether NumPy would have a scalar here, which is immutable: ``s += v`` makes s another value."""
+    return isinstance(value, np.generic | float | complex) or (isinstance(value, ArrayType) and not value.shape)
 
 
 def _compare(ufunc: np.ufunc, name: str) -> None:

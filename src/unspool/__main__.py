@@ -1,0 +1,7 @@
+"""``python -m unspool``: the command line."""
+
+import sys
+
+from unspool.cli import main
+
+sys.exit(main())

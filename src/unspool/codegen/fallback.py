@@ -1,0 +1,298 @@
+"""Kernels that call the user's function: once per step, on traced values, with a tape for every step that is recorded."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from sys import getsizeof
+from typing import Any, Protocol
+
+import numpy as np
+
+from unspool.closure import Captures
+from unspool.errors import ReplayError, StateError
+from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, resolve
+from unspool.kernels import Cotangents, Kernels, State
+from unspool.layout import ArrayType, Layout
+from unspool.tape import Copies, Tape, held
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a step runs in: the listeners around the loop, and ``read(j)``, the handle of capture j on the step's tape."""
+
+    listeners: tuple[Listener, ...]
+    read: Callable[[int], Any]
+
+
+class FlatStep(Protocol):
+    """A step on flat lists of leaves: ``(k, state, inputs, surroundings) -> (state, outputs)``."""
+
+    def __call__(self, k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
+        """Run step k."""
+
+
+@dataclass(slots=True)
+class TapedStep:
+    """The residuals of one step: its tape, and which nodes and inputs are what."""
+
+    tape: Tape
+    state_nodes: tuple[int, ...]
+    output_nodes: tuple[int, ...]
+    captured: list[int]
+
+
+class Steps:
+    """One loop as its steps are carried out: what they read, what they put out, and the cotangents of what they read.
+
+    ``xs`` are read one row per step; ``ys`` are filled one row per step in the first sweep. ``values`` are the primal
+    values of the captures. Cotangents of xs and captures add up here as the steps are reversed.
+    """
+
+    def __init__(
+        self,
+        step: FlatStep,
+        state: State,
+        *,
+        xs: Sequence[np.ndarray],
+        captures: Captures,
+        values: Iterable[Any],
+        n_steps: int | None,
+        names: tuple[str, ...],
+        loop_name: str,
+        condition: Callable[[list[Any], Surroundings], bool] | None = None,
+        tick: Callable[[str], None] | None = None,
+    ) -> None:
+        self.step = step
+        self.types = tuple(ArrayType.of(leaf) for leaf in state)
+        self.xs = xs
+        self.ys: list[np.ndarray] | None = None
+        self.captures = captures
+        self.values = list(values)
+        self.n_steps = n_steps
+        self.names = names
+        self.loop_name = loop_name
+        self.condition = condition
+        self.tick = tick
+        self.copies = Copies()
+        self.asked: tuple[int, bool] = (-1, False)
+        self.output_digests: dict[int, tuple[int, ...]] = {}
+        self.swept = 0  # steps that have been run at least once
+        self.cts_ys: list[Any] = []
+        self.cts_xs: list[np.ndarray | None] = [None] * len(xs)
+        self.cts_captured: list[Any] = []
+
+    def kernels(self) -> Kernels:
+        """The functions that an executor calls."""
+        return Kernels(
+            self.advance, self.record, self.reverse, self.going, self.residual_bytes, Layout.of(self.types)
+        )
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+    def _listeners(self) -> tuple[Listener, ...]:
+        return (*active(), *(handle.listener for handle in self.captures.handles))
+
+    def _reader(self, tape: Tape, captured: list[int]) -> Callable[[int], Any]:
+        handles: dict[int, Traced] = {}
+
+        def read(position: int) -> Any:
+            handle = handles.get(position)
+            if handle is None:
+                if position == len(self.values):
+                    self.values.append(primal(self.captures.handles[position].value))
+                handle = handles[position] = self._handle(tape, self.values[position])
+                handle.version = FROZEN
+                if handle.node >= 0:
+                    captured.append(position)
+            return handle
+
+        return read
+
+    @staticmethod
+    def _handle(tape: Tape, value: Any) -> Any:
+        if value.dtype.kind in "fc":
+            return tape.input(value) if tape.recording else tape.constant(value)
+        return tape.constant(value)
+
+    def _leaf(self, tape: Tape, value: Any) -> Any:
+        if value.dtype.kind in "fc":
+            return self._handle(tape, value)
+        return np.array(value)[()]  # the step may count in it
+
+    def _run(self, k: int, state: State, *, recording: bool) -> tuple[State, TapedStep | None]:
+        tape = Tape(recording=recording, copies=self.copies)
+        around = self._listeners()
+        captured: list[int] = []
+        try:
+            with listening(tape):
+                variables = [self._leaf(tape, leaf) for leaf in state]
+                inputs = [self._leaf(tape, x[k]) for x in self.xs]
+                surroundings = Surroundings(around, self._reader(tape, captured))
+                try:
+                    new, outputs = self.step(k, variables, inputs, surroundings)
+                    nodes = tuple(tape.node_of(leaf) for leaf in new)
+                    output_nodes = tuple(tape.node_of(leaf) for leaf in outputs)
+                    after = tuple(self._settled(leaf, i, k) for i, leaf in enumerate(new))
+                    self._put_out(k, [plain(leaf) for leaf in outputs])
+                finally:
+                    tape.close()
+        except BaseException as error:
+            if isinstance(error, Exception) or isinstance(error, KeyboardInterrupt):
+                error.add_note(f"in step {k} of {self.loop_name}")
+            raise
+        self.swept = max(self.swept, k + 1)
+        if self.tick is not None:
+            self.tick("record" if recording else "advance")
+        return after, TapedStep(tape, nodes, output_nodes, captured) if recording else None
+
+    def _settled(self, leaf: Any, position: int, k: int) -> np.ndarray:
+        """A leaf of the new state as a plain contiguous array, which must be of the type that it had."""
+        expected = self.types[position]
+        value = plain(leaf)
+        found = ArrayType.of(value)
+        if found != expected:
+            raise StateError(
+                f"the state of {self.loop_name} changed its type in step {k}: state{self.names[position]} was {expected} "
+                f"and became {found}. A step must return its state in the shape and dtype in which it got it: start from "
+                "a float (1.0 for 1), or convert with astype."
+            )
+        if not isinstance(leaf, Traced) and isinstance(value, np.ndarray):
+            value = np.array(value)  # the step may go on to write into its own array
+        return np.ascontiguousarray(value) if value.ndim else value[()]
+
+    # --- per-step outputs -----------------------------------------------------------------------------------------------
+    def _put_out(self, k: int, outputs: list[Any]) -> None:
+        if not outputs:
+            self.ys = self.ys or []
+            return
+        digest = tuple([zlib.crc32(np.ascontiguousarray(y)) for y in outputs])
+        if k < self.swept:
+            if digest != self.output_digests.get(k, digest):
+                raise ReplayError(replay_message(f"the output of step {k} of {self.loop_name}"))
+            return
+        if self.ys is None:
+            assert self.n_steps is not None
+            self.ys = [np.empty((self.n_steps, *y.shape), y.dtype) for y in outputs]
+        self.output_digests[k] = digest
+        for y, row in zip(self.ys, outputs, strict=True):
+            if y.shape[1:] != row.shape or y.dtype != row.dtype:
+                raise StateError(
+                    f"the output of {self.loop_name} changed its type in step {k}: it was "
+                    f"{ArrayType(y.dtype, y.shape[1:])} and became {ArrayType.of(row)}. Every step must put out the same type."
+                )
+            y[k] = row
+
+    # --- ranges of steps --------------------------------------------------------------------------------------------------
+    def going(self, state: State, step: int) -> bool:
+        """Whether there is a step to take."""
+        if self.condition is None:
+            return self.n_steps is None or step < self.n_steps
+        if self.asked[0] != step:
+            tape = Tape(recording=False)
+            around = self._listeners()
+            with listening(tape):
+                surroundings = Surroundings(around, self._reader(tape, []))
+                try:
+                    more = self.condition([self._leaf(tape, leaf) for leaf in state], surroundings)
+                finally:
+                    tape.close()
+            self.asked = step, more
+        return self.asked[1]
+
+    def advance(self, state: State, start: int, stop: int) -> tuple[State, int]:
+        """Run steps and keep nothing."""
+        for k in range(start, stop):
+            if not self._known(k) and not self.going(state, k):
+                return state, k
+            state, _ = self._run(k, state, recording=False)
+        return state, stop
+
+    def record(self, state: State, start: int, stop: int) -> tuple[State, int, list[TapedStep]]:
+        """Run steps and keep their residuals."""
+        taped: list[TapedStep] = []
+        for k in range(start, stop):
+            if not self._known(k) and not self.going(state, k):
+                return state, k, taped
+            state, residuals = self._run(k, state, recording=True)
+            assert residuals is not None
+            taped.append(residuals)
+        return state, stop, taped
+
+    def _known(self, k: int) -> bool:
+        """Whether step k is known to exist, so that the condition need not be asked again."""
+        return self.condition is None or k < self.swept
+
+    def reverse(self, cts: Cotangents, residuals: list[TapedStep], start: int, stop: int) -> Cotangents:
+        """Carry the cotangent of the state from stop to start."""
+        for k in range(stop - 1, start - 1, -1):
+            taped = residuals.pop()
+            seeds = [(node, ct) for node, ct in zip(taped.state_nodes, cts, strict=True) if ct is not None]
+            seeds += [(node, ct[k]) for node, ct in zip(taped.output_nodes, self.cts_ys, strict=False) if ct is not None]
+            try:
+                back = iter(taped.tape.sweep(seeds, free=True))
+            except BaseException as error:
+                error.add_note(f"in the adjoint of step {k} of {self.loop_name}")
+                raise
+            cts = tuple([next(back) if t.dtype.kind in "fc" else None for t in self.types])
+            for position, x in enumerate(self.xs):
+                if x.dtype.kind in "fc":
+                    self._add_row(position, k, next(back))
+            for position in taped.captured:
+                self._add_captured(position, next(back))
+            if self.tick is not None:
+                self.tick("reverse")
+        return cts
+
+    def _add_row(self, position: int, k: int, ct: Any) -> None:
+        if ct is not None:
+            total = self.cts_xs[position]
+            if total is None:
+                total = self.cts_xs[position] = np.zeros_like(self.xs[position])
+            total[k] = ct
+
+    def _add_captured(self, position: int, ct: Any) -> None:
+        if ct is None:
+            return
+        while len(self.cts_captured) < len(self.values):
+            self.cts_captured.append(None)
+        total = self.cts_captured[position]
+        if total is None:
+            self.cts_captured[position] = np.array(ct)
+        else:
+            total += ct
+
+    def residual_bytes(self, residuals: list[TapedStep]) -> int:
+        """The bytes that these residuals hold, with the tape's own bookkeeping; constants of the loop are not counted.
+
+        An array that several nodes hold is counted once.
+        """
+        found: dict[int, int] = {id(_root(value)): 0 for value in (*self.values, *self.xs)}
+        for taped in residuals:
+            for part in held(taped.tape):
+                root = _root(part)
+                found.setdefault(id(root), getsizeof(root))
+        return sum(found.values())
+
+
+def plain(leaf: Any) -> Any:
+    """The plain value of whatever a step returned."""
+    leaf = resolve(leaf)
+    value = fresh(leaf).value if isinstance(leaf, Traced) else leaf
+    return value if isinstance(value, np.ndarray | np.generic) else np.asarray(primal(value))
+
+
+def _root(value: Any) -> Any:
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
+
+
+def replay_message(what: str) -> str:
+    """What to say when a step is found not to repeat itself."""
+    return (
+        f"{what} came out differently when the step was run again, so the gradient would be wrong. A step must be a function "
+        "of its state: it may not draw from a global random generator, read a clock or a counter, or depend on an array "
+        "that is changed meanwhile. Draw the random numbers before the loop and pass them as xs of scan, carry counters in "
+        'the state, or use policy="none", which runs no step twice.'
+    )

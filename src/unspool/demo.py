@@ -1,0 +1,155 @@
+"""The main job: fit a simulation to real data by its gradient, and see what each policy costs.
+
+The data is the Hudson Bay Company's record of hare and lynx pelts, in thousands, as printed in Elton & Nicholson (1942).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from unspool.diagnostics.report import Log, observe
+from unspool.loops import scan
+from unspool.schedules import Every, Revolve, Schedule, StoreAll
+from unspool.transforms import value_and_grad
+
+YEARS = np.arange(1900, 1921)
+HARE = (30, 47.2, 70.2, 77.4, 36.3, 20.6, 18.1, 21.4, 22, 25.4, 27.1, 40.3, 57, 76.6, 52.3, 19.5, 11.2, 7.6, 14.6, 16.2, 24.7)
+LYNX = (4, 6.1, 9.8, 35.2, 59.4, 41.7, 19, 13, 8.3, 9.1, 7.4, 8, 12.3, 19.5, 45.7, 51.1, 29.7, 15.8, 9.7, 10.1, 8.6)
+PELTS = np.array([HARE, LYNX]).T
+
+NAMES = ("hare birth", "predation", "lynx death", "lynx birth", "hares 1900", "lynxes 1900")
+GUESS = np.log([0.6, 0.03, 0.7, 0.02, 30.0, 5.0])
+"""Where the fit starts: the logarithms of the four rates (per year, per year and thousand) and of the populations."""
+
+
+def simulate_pelts(logs: Any, steps_per_year: int, policy: Schedule) -> Any:
+    """Hares and lynxes, f64[n + 1, 2], before and after each of the n steps of the classical Runge-Kutta method."""
+    birth, predation, death, growth = (np.exp(logs[k]) for k in range(4))
+    start = np.exp(logs[4:])
+    rates = np.stack([birth, -death])
+    coupling = np.stack([np.stack([0.0 * birth, -predation]), np.stack([growth, 0.0 * death])])
+    h = 1.0 / steps_per_year
+
+    def rhs(u: Any) -> Any:
+        return u * (rates + coupling @ u)
+
+    def step(u: Any, _: None) -> tuple[Any, Any]:
+        k1 = rhs(u)
+        k2 = rhs(u + 0.5 * h * k1)
+        k3 = rhs(u + 0.5 * h * k2)
+        k4 = rhs(u + h * k3)
+        u = u + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        return u, u
+
+    _, path = scan(step, start, length=(len(YEARS) - 1) * steps_per_year, policy=policy)
+    return np.concatenate([start[None], path])
+
+
+def loss_of(steps_per_year: int, policy: Schedule) -> Callable[[Any], Any]:
+    """The sum of squares of the log-residuals, as a function of the six logarithms."""
+
+    def loss(logs: Any) -> Any:
+        yearly = simulate_pelts(logs, steps_per_year, policy)[::steps_per_year]
+        return np.sum((np.log(yearly) - np.log(PELTS)) ** 2)
+
+    return loss
+
+
+def demo(*, steps_per_year: int = 100, out: Path = Path()) -> None:
+    """Fit, check the gradient, compare the policies, and draw."""
+    from scipy.optimize import minimize  # noqa: PLC0415 - scipy costs more to import than unspool
+
+    n_steps = (len(YEARS) - 1) * steps_per_year
+    policy = Revolve(30)
+    print(f"Hare and lynx, 1900-1920: Lotka-Volterra, {n_steps:,} Runge-Kutta steps, policy {policy}")
+    loss = loss_of(steps_per_year, policy)
+    begin = perf_counter()
+    with _counter("gradients") as count:
+        gradient = value_and_grad(loss)
+        fit = minimize(lambda x: count(gradient(x)), GUESS, jac=True, method="L-BFGS-B")
+    print(f"{fit.nfev} gradients in {perf_counter() - begin:.1f} s: {fit.message}\n")
+    print(f"{'':12}  {'before':>8}  {'after':>8}")
+    for name, before, after in zip(NAMES, np.exp(GUESS), np.exp(fit.x), strict=True):
+        print(f"{name:12}  {before:8.4f}  {after:8.4f}")
+    print(f"{'residual':12}  {loss(GUESS):8.4f}  {fit.fun:8.4f}   (sum of squares of the log-residuals)\n")
+    check_gradient(loss, fit.x)
+    log, seconds, equal = compare(steps_per_year, fit.x)
+    print(f"\nOne gradient under five policies (bitwise equal: {'yes' if equal else 'NO'}):")
+    print(log)
+    draw(fit.x, steps_per_year, log, seconds, out)
+
+
+def check_gradient(loss: Callable[[Any], Any], x: np.ndarray) -> None:
+    """Compare the gradient with the complex step in a random direction [SquireTrapp1998]."""
+    direction = np.random.default_rng(0).normal(size=x.shape)
+    taped = value_and_grad(loss)(x)[1] @ direction
+    stepped = loss(x + 1e-30j * direction).imag / 1e-30
+    print(f"gradient in a random direction: {taped:.12f}, by complex step {stepped:.12f}, difference {abs(taped - stepped):.1e}")
+
+
+def compare(steps_per_year: int, x: np.ndarray) -> tuple[Log, list[float], bool]:
+    """One gradient under each of five policies: the reports, the seconds, and whether all bits agree."""
+    n_steps = (len(YEARS) - 1) * steps_per_year
+    policies: list[Schedule] = [StoreAll(), Every(round(n_steps**0.5)), Revolve(30), Revolve(10), Revolve(5)]
+    seconds, gradients = [], []
+    with observe() as log:
+        for policy in policies:
+            begin = perf_counter()
+            gradients.append(value_and_grad(loss_of(steps_per_year, policy))(x)[1])
+            seconds.append(perf_counter() - begin)
+    return log, seconds, all(np.array_equal(gradients[0], g) for g in gradients)
+
+
+@contextmanager
+def _counter(unit: str) -> Iterator[Callable[[Any], Any]]:
+    """A progress bar that counts what passes through."""
+    from tqdm.auto import tqdm  # noqa: PLC0415 - only when a bar is shown
+
+    with tqdm(desc="fit", unit=f" {unit}") as bar:
+
+        def count(result: Any) -> Any:
+            bar.set_postfix(residual=f"{result[0]:.4f}", refresh=False)
+            bar.update()
+            return result
+
+        yield count
+
+
+def draw(x: np.ndarray, steps_per_year: int, log: Log, seconds: list[float], out: Path) -> None:
+    """Write two pictures: the fit over the data, and memory against time by policy."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
+    except ImportError:
+        print("\nno pictures: matplotlib is not installed (pip install 'unspool[plot]')")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    path = simulate_pelts(x, steps_per_year, StoreAll())
+    for k, (name, colour) in enumerate((("hare", "tab:orange"), ("lynx", "tab:blue"))):
+        axes.plot(YEARS, PELTS[:, k], "o", color=colour, label=f"{name}, pelts")
+        axes.plot(np.linspace(YEARS[0], YEARS[-1], len(path)), path[:, k], color=colour, label=f"{name}, model")
+    axes.set(xlabel="year", ylabel="pelts in thousands", title="Lotka-Volterra fitted to the Hudson Bay record")
+    axes.set_xticks(YEARS[::4])
+    axes.legend()
+    fit_file = out / "unspool-demo-fit.png"
+    figure.savefig(fit_file, dpi=120)
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for report, time in zip(log, seconds, strict=True):
+        axes.plot(time, report.peak_bytes / 1e6, "o", color="tab:blue")
+        axes.annotate(f" {report.policy}", (time, report.peak_bytes / 1e6), va="bottom")
+    axes.set(xlabel="seconds for one gradient", ylabel="snapshots and residuals, MB", yscale="log")
+    axes.set_title(f"Memory against time by policy, {log[0].n_steps:,} steps")
+    axes.margins(x=0.15, y=0.15)
+    memory_file = out / "unspool-demo-memory.png"
+    figure.savefig(memory_file, dpi=120)
+    print(f"\nwrote {fit_file} and {memory_file}")
+

@@ -1,0 +1,105 @@
+"""Program: what one function does, as a list of equations.
+
+    program   ::=  inputs, consts, equations, outputs
+    equation  ::=  var, ... = primitive(atom, ..., **params)
+    atom      ::=  var | literal
+
+Every var is bound once: as an input, as a const, or by one equation, before its uses (static single assignment). A literal is a
+Python number, which takes the dtype of what it meets, as in NumPy. Programs are values: equal content has an equal hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.ir.primitive import Primitive
+from unspool.layout import ArrayType
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A name for a value of a program; it prints as ``%3``."""
+
+    number: int
+    type: ArrayType
+
+    def __str__(self) -> str:
+        return f"%{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A Python number in a program."""
+
+    value: float | int | complex | bool
+
+    def __str__(self) -> str:
+        return repr(self.value)
+
+
+Atom = Var | Literal
+Params = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equation:
+    """One operation: ``outputs = primitive(*operands, **params)``, and the line of the user's code that it comes from."""
+
+    primitive: Primitive
+    operands: tuple[Atom, ...]
+    params: Params
+    outputs: tuple[Var, ...]
+    line: str | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equations that compute the same."""
+        return self.primitive.name, self.operands, freeze(dict(self.params))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A function on arrays: inputs and consts to outputs, by equations in order."""
+
+    inputs: tuple[Var, ...]
+    consts: tuple[tuple[Var, np.ndarray], ...]
+    equations: tuple[Equation, ...]
+    outputs: tuple[Atom, ...]
+
+    def content(self) -> bytes:
+        """A digest of all that the program is, its source lines apart."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.inputs, self.outputs, [v for v, _ in self.consts])).encode())
+        for _, value in self.consts:
+            digest.update(np.ascontiguousarray(value).tobytes())
+        for equation in self.equations:
+            digest.update(repr((equation.key, equation.outputs)).encode())
+        return digest.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.content() == other.content()
+
+    def __hash__(self) -> int:
+        return hash(self.content())
+
+    def __str__(self) -> str:
+        from unspool.ir.pretty import pretty  # noqa: PLC0415 - a program prints itself; pretty reads programs
+
+        return pretty(self)
+
+
+def freeze(value: Any) -> Any:
+    """A hashable stand-in for a parameter: containers, slices and arrays by content."""
+    if isinstance(value, dict):
+        return tuple(sorted((key, freeze(entry)) for key, entry in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(freeze(entry) for entry in value)
+    if isinstance(value, slice):
+        return "slice", value.start, value.stop, value.step
+    if isinstance(value, np.ndarray):
+        return "array", str(value.dtype), value.shape, value.tobytes()
+    return value

@@ -1,0 +1,155 @@
+"""A loop before it runs, and a run of it that waits at the turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unspool.closure import Captures
+from unspool.codegen.fallback import FlatStep, Steps, Surroundings, replay_message
+from unspool.ir.listener import primal, resolve
+from unspool.kernels import State
+from unspool.observers import LoopReport, logs
+from unspool.run import Run
+from unspool.schedules import Schedule, Tier
+from unspool.stores import RamStore
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop before it runs: its step on flat lists of leaves, its length (None: until the condition fails), its schedule.
+
+    ``names`` say where each leaf of the state stands in the user's nest.
+    """
+
+    name: str
+    step: FlatStep
+    n_steps: int | None
+    schedule: Schedule
+    names: tuple[str, ...]
+    captures: Captures
+    condition: Callable[[list[Any], Surroundings], bool] | None = None
+    progress: bool = False
+
+    def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
+        """The loop as it is carried out from this state."""
+        return Steps(
+            self.step,
+            state,
+            xs=xs,
+            captures=self.captures,
+            values=values,
+            n_steps=self.n_steps,
+            names=self.names,
+            loop_name=self.name,
+            condition=self.condition,
+            tick=None if bar is None else lambda verb: bar.update(),
+        )
+
+    def replay_error(self, step: int, position: int) -> str:
+        """What to say when the state at a step came out differently."""
+        name = self.names[position] if position < len(self.names) else ""
+        return replay_message(f"the state{name} of {self.name} before step {step}")
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class Sweep:
+    """A run of a loop that has reached its turn, and its way back."""
+
+    loop: Loop
+    init: State
+    xs: tuple[np.ndarray, ...]
+    steps: Steps = field(init=False)
+    values: list[Any] = field(default_factory=list)
+    _run: Run = field(init=False)
+    _bar: Any = None
+    _report: LoopReport | None = None
+    _rss: int = 0
+    _spent: bool = False
+
+    def forward(self) -> tuple[State, list[np.ndarray]]:
+        """Sweep to the turn; return the final state and the outputs."""
+        loop = self.loop
+        if loop.progress:
+            self._bar = progress_bar(loop, loop.schedule.steps(loop.n_steps) + loop.n_steps if loop.n_steps else None)
+        self.steps = loop.steps(self.init, self.xs, self.values, self._bar)
+        if logs():
+            self._rss = _resident_bytes()
+            self._report = LoopReport(loop.name, loop.schedule, loop.n_steps or 0)
+            for log in logs():
+                log.append(self._report)
+        kernels = self.steps.kernels()
+        if self._report is not None:
+            self._report.state_bytes = kernels.layout.n_bytes
+        self._run = Run(
+            kernels,
+            loop.schedule,
+            {Tier.RAM: RamStore(kernels.layout)},
+            loop.n_steps,
+            replay_error=loop.replay_error,
+            report=self._report,
+        )
+        try:
+            final = self._run.forward(self.init)
+        except BaseException:
+            self._finish()
+            raise
+        self._weigh()
+        self.values = self.steps.values
+        self._spent = False
+        return final, self.steps.ys or []
+
+    def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
+        """The cotangents of the initial state, of xs and of the captures; a second call sweeps again first."""
+        if self._spent:
+            self.forward()
+        self._spent = True
+        self.steps.cts_ys = list(cts_ys)
+        try:
+            cts_init = self._run.reverse(tuple(cts_state))
+        finally:
+            self._weigh()
+            self._finish()
+        missing = [None] * (len(self.values) - len(self.steps.cts_captured))
+        return cts_init, list(self.steps.cts_xs), [*self.steps.cts_captured, *missing]
+
+    def close(self) -> None:
+        """Let go of what the way back would have needed."""
+        self._run.close()
+        self._finish()
+
+    def _weigh(self) -> None:
+        if self._report is not None:
+            growth = _resident_bytes() - self._rss
+            self._report.rss_growth_bytes = max(self._report.rss_growth_bytes, growth)
+
+    def _finish(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _resident_bytes() -> int:
+    import psutil  # noqa: PLC0415 - only when somebody observes
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def progress_bar(loop: Loop, total: int | None) -> Any:
+    from tqdm.auto import tqdm  # noqa: PLC0415 - only when a bar is shown
+
+    return tqdm(total=total, desc=loop.name, unit="step")
+
+
+def plain_state(leaves: Sequence[Any]) -> State:
+    """Private plain copies of the leaves, contiguous, so that a snapshot has the same bits and strides."""
+    result = []
+    for leaf in leaves:
+        value = primal(resolve(leaf))
+        array = np.array(value, order="C") if isinstance(leaf, np.ndarray) else np.ascontiguousarray(value)
+        result.append(array.reshape(np.shape(value)) if np.ndim(value) else np.asarray(value)[()])
+    return tuple(result)

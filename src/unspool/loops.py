@@ -1,0 +1,266 @@
+"""Loops that can be differentiated: fori_loop, scan and while_loop in JAX's shapes, with a policy.
+
+A loop is one node on the tape around it; what the way back keeps is the policy's choice, and the gradient is the same to
+the last bit whatever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from unspool.closure import Captures, Capturing, standing_in
+from unspool.codegen.fallback import Steps, Surroundings
+from unspool.errors import InputError, PolicyError, StateError
+from unspool.ir.listener import Traced, resolve
+from unspool.loop import Loop, plain_state
+from unspool.loop_rules import run_loop
+from unspool.schedules import Schedule, StoreAll, as_schedule
+from unspool.schedules.recompute import Recompute
+from unspool.tree import Structure, flatten
+
+Policy = str | Schedule
+
+
+def fori_loop(
+    lower: int,
+    upper: int,
+    body_fun: Callable[[int, Any], Any],
+    init_val: Any,
+    *,
+    policy: Policy | None = None,
+    progress: bool = False,
+) -> Any:
+    """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
+
+    ``init_val`` is an array or any nest of arrays; ``body_fun`` returns the same structure, shapes and dtypes. Arrays that
+    the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a `Schedule`, or
+    "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same to the last bit.
+    ``progress`` shows a bar. Raises `StateError` when the state changes its type, `ReplayError` when a step does not repeat
+    itself, and whatever the body raises, with the step number added.
+
+    >>> import numpy as np, unspool
+    >>> def decayed(rate):
+    ...     return unspool.fori_loop(0, 100, lambda i, u: u - 0.01 * rate * u, 1.0, policy="revolve-5")
+    >>> unspool.grad(decayed)(0.5).round(6)
+    np.float64(-0.608806)
+    """
+    lower, upper = _number(lower, "lower"), _number(upper, "upper")
+    if upper < lower:
+        raise PolicyError(f"fori_loop from {lower} to {upper}: the number of steps would be negative")
+    leaves, structure = _state(init_val, "fori_loop")
+
+    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
+        return _returned(body_fun(lower + k, structure.unflatten(state)), structure, "fori_loop", k), []
+
+    loop = _loop("fori_loop", function, structure, n_steps=upper - lower, policy=policy, progress=progress)
+    final, _ = run_loop(loop, leaves, [])
+    return structure.unflatten(final)
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    *,
+    policy: Policy | None = None,
+    progress: bool = False,
+) -> tuple[Any, Any]:
+    """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
+
+    ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients go to
+    ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it. ``policy`` and
+    ``progress`` are those of `fori_loop`.
+
+    >>> import numpy as np, unspool
+    >>> def walk(forces):
+    ...     position, path = unspool.scan(lambda u, f: (u + f, u * f), 0.0, forces, policy="every-2")
+    ...     return np.sum(path)
+    >>> unspool.grad(walk)(np.array([1.0, 2.0, 3.0]))
+    array([5., 4., 3.])
+    """
+    leaves, structure = _state(init, "scan")
+    rows, inputs_structure = flatten(xs)
+    rows = [row if isinstance(row, Traced) else np.asarray(row) for row in rows]
+    n = _length(rows, length)
+    found: list[Structure] = []
+
+    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
+        result = f(structure.unflatten(state), inputs_structure.unflatten(inputs))
+        if not isinstance(result, tuple) or len(result) != 2:  # noqa: PLR2004 - a pair
+            raise StateError(f"the step of scan returned {type(result).__name__}; it must return a pair (carry, y)")
+        outputs, outputs_structure = flatten(result[1])
+        if found and found[0] != outputs_structure:
+            raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in step {k}")
+        found[:] = [outputs_structure]
+        return _returned(result[0], structure, "scan", k), outputs
+
+    loop = _loop("scan", function, structure, n_steps=n, policy=policy, progress=progress)
+    if n == 0:
+        return init, _no_outputs(loop, leaves, rows, found)
+    final, ys = run_loop(loop, leaves, rows)
+    return structure.unflatten(final), found[0].unflatten(ys)
+
+
+def while_loop(
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    *,
+    policy: Policy | None = None,
+    progress: bool = False,
+) -> Any:
+    """``while cond_fun(val): val = body_fun(val)``; returns the last val.
+
+    The number of steps need not be known: ``policy`` is one that does not ask for it, as "none", "every-k" or "online-c".
+    The condition has no derivative. The rest is as in `fori_loop`.
+
+    >>> import numpy as np, unspool
+    >>> def root(a):  # Newton's method for the square root
+    ...     return unspool.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, 1.0, policy="online-3")
+    >>> unspool.grad(root)(4.0).round(9)
+    np.float64(0.25)
+    """
+    leaves, structure = _state(init_val, "while_loop")
+
+    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
+        return _returned(body_fun(structure.unflatten(state)), structure, "while_loop", k), []
+
+    captures = Captures()
+
+    def condition(state: list[Any], around: Surroundings) -> bool:
+        with standing_in(Capturing(captures, around.read), around.listeners):
+            return bool(cond_fun(structure.unflatten(state)))
+
+    loop = _loop(
+        "while_loop",
+        function,
+        structure,
+        n_steps=None,
+        policy=policy,
+        progress=progress,
+        captures=captures,
+        condition=condition,
+    )
+    final, _ = run_loop(loop, leaves, [])
+    return structure.unflatten(final)
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, of which the tape keeps the arguments only: the way back runs it a second time.
+
+    ``f`` takes and returns any nest of arrays. Memory for its residuals is held only while its own adjoint runs.
+
+    >>> import numpy as np, unspool
+    >>> unspool.grad(lambda x: unspool.checkpoint(lambda y: np.sin(np.exp(y)))(x) ** 2)(0.5).round(6)
+    np.float64(-0.255253)
+    """
+
+    @wraps(f)
+    def recomputed(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = flatten((args, kwargs))
+        moving = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
+
+        def step(carry: Any, rows: list[Any]) -> tuple[Any, Any]:
+            here = list(leaves)
+            for k, row in zip(moving, rows, strict=True):
+                here[k] = row
+            positional, named = structure.unflatten(here)
+            return carry, f(*positional, **named)
+
+        _, stacked = scan(step, (), [np.expand_dims(leaves[k], 0) for k in moving], 1, policy=Recompute())
+        results, results_structure = flatten(stacked)
+        return results_structure.unflatten([result[0] for result in results])
+
+    return recomputed
+
+
+# --- what the public loops share --------------------------------------------------------------------------------------
+def _loop(
+    name: str,
+    function: Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]],
+    structure: Structure,
+    *,
+    n_steps: int | None,
+    policy: Policy | None,
+    progress: bool,
+    captures: Captures | None = None,
+    condition: Callable[[list[Any], Surroundings], bool] | None = None,
+) -> Loop:
+    noted = Captures() if captures is None else captures
+
+    def step(k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
+        with standing_in(Capturing(noted, around.read), around.listeners):
+            new, outputs = function(k, state, inputs)
+            return [resolve(leaf) for leaf in new], [resolve(leaf) for leaf in outputs]
+
+    schedule = StoreAll() if policy is None else as_schedule(policy)
+    return Loop(name, step, n_steps, schedule, tuple(structure.paths()), noted, condition, progress)
+
+
+def _number(value: Any, name: str) -> int:
+    if isinstance(value, Traced) or isinstance(value, bool) or not isinstance(value, int | np.integer):
+        kind = type(value).__name__
+        raise InputError(f"{name} must be an int, not {kind}: a number of steps that depends on values is a while_loop")
+    return int(value)
+
+
+def _state(nest: Any, name: str) -> tuple[list[Any], Structure]:
+    leaves, structure = flatten(nest)
+    for leaf, path in zip(leaves, structure.paths(), strict=True):
+        if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
+            raise InputError(
+                f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays and numbers; "
+                "keep other things in the code around the loop."
+            )
+    return leaves, structure
+
+
+def _returned(nest: Any, structure: Structure, name: str, k: int) -> list[Any]:
+    leaves, found = flatten(nest)
+    if found != structure:
+        raise StateError(
+            f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step must return "
+            "its state in the structure in which it got it."
+        )
+    return leaves
+
+
+def _length(rows: Sequence[Any], length: int | None) -> int:
+    lengths = {row.shape[0] if row.shape else None for row in rows}
+    if length is not None:
+        lengths.add(_number(length, "length"))
+    if None in lengths:
+        raise InputError("every array in xs needs a first axis that counts the steps; one has no axes")
+    if not lengths:
+        raise InputError("scan needs xs, or a length")
+    if len(lengths) > 1:
+        raise InputError(f"the arrays in xs and length disagree about the number of steps: {sorted(map(int, lengths))}")  # type: ignore[arg-type]
+    (n,) = lengths
+    assert n is not None
+    if n < 0:
+        raise PolicyError(f"scan with length={n}: the number of steps would be negative")
+    return n
+
+
+def _no_outputs(loop: Loop, init: Sequence[Any], rows: Sequence[Any], found: list[Structure]) -> Any:
+    """The outputs of no steps: one step on zeros tells their structure and types."""
+    samples = [np.zeros((1, *row.shape[1:]), row.dtype) for row in rows]
+    state = plain_state(init)
+    steps = Steps(
+        loop.step,
+        state,
+        xs=samples,
+        captures=loop.captures,
+        values=[],
+        n_steps=1,
+        names=loop.names,
+        loop_name=loop.name,
+    )
+    with np.errstate(all="ignore"):
+        steps.advance(state, 0, 1)
+    return found[0].unflatten([y[:0] for y in steps.ys or []])

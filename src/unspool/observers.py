@@ -1,0 +1,77 @@
+"""Reports of loops, and those who asked for them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from unspool.schedules import OnlineSchedule, Schedule, simulate
+
+
+@dataclass(slots=True)
+class LoopReport:
+    """What one run of a loop did: counted, weighed and timed.
+
+    ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes`` is
+    measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of the
+    first step that was recorded. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
+    """
+
+    name: str
+    policy: Schedule
+    n_steps: int = 0
+    steps: int = 0
+    records: int = 0
+    saves: int = 0
+    loads: int = 0
+    state_bytes: int = 0
+    residual_bytes: int = 0
+    peak_bytes: int = 0
+    peak_snapshot_bytes: int = 0
+    peak_residual_bytes: int = 0
+    rss_growth_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    reversed: bool = False
+    _predicted: tuple[int, int] | None = None
+
+    @property
+    def recomputation(self) -> float:
+        """Evaluations per step: 1 when nothing is computed twice."""
+        return self.steps / self.n_steps if self.n_steps else 1.0
+
+    @property
+    def predicted_steps(self) -> int:
+        """The evaluations that the schedule says it takes."""
+        return self._predict()[0]
+
+    @property
+    def predicted_peak_bytes(self) -> int:
+        """The bytes that the schedule says snapshots and residuals take at the worst moment."""
+        return self._predict()[1]
+
+    def _predict(self) -> tuple[int, int]:
+        if self._predicted is None:
+            sizes = {"state_bytes": self.state_bytes, "residual_bytes": self.residual_bytes}
+            cost = simulate(self.policy, self.n_steps, **sizes)
+            peak = cost.peak_bytes
+            if isinstance(self.policy, OnlineSchedule):  # a sweep without a known end records as it goes
+                peak = max(peak, cost.peak_slots[0] * self.state_bytes + cost.peak_taped * self.residual_bytes)
+            self._predicted = cost.steps, peak
+        return self._predicted
+
+    def add_seconds(self, what: str, seconds: float) -> None:
+        """Count time to a phase or a verb."""
+        self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+
+
+class _Observers(threading.local):
+    def __init__(self) -> None:
+        self.logs: list[list[LoopReport]] = []
+
+
+_OBSERVERS = _Observers()
+
+
+def logs() -> list[list[LoopReport]]:
+    """The logs of this thread that collect reports now."""
+    return _OBSERVERS.logs

@@ -1,0 +1,211 @@
+"""The executor: six verbs, six cases. It knows verbs, never schedules, and bytes, never their meaning."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from unspool.errors import PolicyError, ReplayError
+from unspool.kernels import Cotangents, Kernels, State
+from unspool.observers import LoopReport
+from unspool.schedules import Action, Advance, Drop, Load, OnlineSchedule, Record, Reverse, Save, Schedule
+from unspool.stores import Store
+
+
+class Run:
+    """One run of a loop under a schedule: `forward` up to the turn, then `reverse` back to the start.
+
+    ``n_steps`` is None for a loop that ends by a condition; that takes an `OnlineSchedule`. The state at every snapshot is
+    remembered by a digest, and compared when a recomputation arrives there: ReplayError if the bits differ.
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        schedule: Schedule,
+        stores: Mapping[int, Store],
+        n_steps: int | None,
+        *,
+        replay_error: Callable[[int, int], str],
+        report: LoopReport | None = None,
+    ) -> None:
+        self.kernels = kernels
+        self.schedule = schedule
+        self.stores = stores
+        self.n_steps = n_steps
+        self.report = report
+        self.position = 0
+        self.state: State = ()
+        self.cts: Cotangents = ()
+        self._replay_error = replay_error
+        self._actions: Iterator[Action] = iter(())
+        self._taped: list[Any] = []
+        self._held: dict[int, int] = {}
+        self._digests: dict[int, tuple[int, ...]] = {}
+        self._turned = False
+
+    # --- the two halves -------------------------------------------------------------------------------------------------
+    def forward(self, state: State) -> State:
+        """Carry out the actions up to the turn; return the final state."""
+        begin = perf_counter()
+        self.state = state
+        try:
+            if self.n_steps is None:
+                self._sweep_online()
+            else:
+                self._actions = self.schedule.actions(self.n_steps)
+                while self.position < self.n_steps:
+                    self._apply(next(self._actions))
+        except BaseException:
+            self.close()
+            raise
+        assert self.n_steps is not None
+        self._digests[self.n_steps] = digest(self.state)
+        self._turned = True
+        self._spent("sweep", begin)
+        return self.state
+
+    def reverse(self, cts: Cotangents) -> Cotangents:
+        """Carry the cotangent of the final state back to the initial one; the run is over then."""
+        begin = perf_counter()
+        self.cts = cts
+        try:
+            for action in self._actions:
+                self._apply(action)
+        finally:
+            self.close()
+        self._spent("unwind", begin)
+        if self.report is not None:
+            self.report.reversed = True
+        return self.cts
+
+    def close(self) -> None:
+        """Let go of everything that is held."""
+        for store in self.stores.values():
+            store.close()
+        self._taped.clear()
+        self._digests.clear()
+        self.state = ()
+
+    # --- a loop of unknown length -----------------------------------------------------------------------------------------
+    def _sweep_online(self) -> None:
+        schedule = self.schedule
+        if not isinstance(schedule, OnlineSchedule):
+            raise PolicyError(
+                f"the policy {schedule} must know the number of steps, and a while loop does not. Use Online(slots), "
+                "'every-k' or 'none', or fori_loop with a known number of steps."
+            )
+        for action in schedule.sweep():
+            if not self.kernels.going(self.state, self.position):
+                break
+            if isinstance(action, Advance):
+                self._taped.clear()
+                self._advance_online(action, schedule.last)
+            else:
+                self._apply(action)
+        n, taped = self.position, len(self._taped)
+        self.n_steps = n
+        if self.report is not None:
+            self.report.n_steps = n
+
+        def way_back() -> Iterator[Action]:
+            if taped:
+                yield Reverse(n - taped, n)
+            yield from schedule.unwind(n - taped, self._held)
+
+        self._actions = way_back()
+
+    def _advance_online(self, action: Advance, last: int) -> None:
+        """Record as we go and keep the residuals of the last steps, for any step may turn out to be the last."""
+        while self.position < action.stop:
+            before = self.position
+            self._apply(Record(before, before + 1))
+            if self.position == before:
+                return
+            del self._taped[: max(0, len(self._taped) - last)]
+
+    # --- six verbs --------------------------------------------------------------------------------------------------------
+    def _apply(self, action: Action) -> None:
+        begin = perf_counter() if self.report is not None else 0.0
+        match action:
+            case Advance(start, stop):
+                self.state, self.position = self.kernels.advance(self.state, start, stop)
+                self._check(self.position)
+            case Record(start, stop):
+                self.state, self.position, residuals = self.kernels.record(self.state, start, stop)
+                self._taped += residuals
+                self._check(self.position)
+            case Reverse(start, stop):
+                cut = len(self._taped) - (stop - start)
+                residuals = self._taped[cut:]
+                del self._taped[cut:]
+                self.cts = self.kernels.reverse(self.cts, residuals, start, stop)
+                self._digests.pop(stop, None)
+            case Save(step, tier):
+                self._store(tier).put(step, self.state)
+                self._held[step] = tier
+                if not self._turned:
+                    self._digests[step] = digest(self.state)
+            case Load(step, tier):
+                self.state = tuple(leaf if leaf.ndim else leaf[()] for leaf in self._store(tier).get(step))
+                self.position = step
+            case Drop(step, tier):
+                self._store(tier).drop(step)
+                del self._held[step]
+        if self.report is not None:
+            self._account(action, begin)
+
+    def _store(self, tier: int) -> Store:
+        if tier not in self.stores:
+            raise PolicyError(f"the policy {self.schedule} uses the tier {tier!r}, for which there is no store")
+        return self.stores[tier]
+
+    # --- replay by value --------------------------------------------------------------------------------------------------
+    def _check(self, step: int) -> None:
+        """Compare the live state with what it was here the first time, where that is known."""
+        known = self._digests.get(step)
+        if known is not None and self._turned:
+            for position, (before, now) in enumerate(zip(known, digest(self.state), strict=True)):
+                if before != now:
+                    raise ReplayError(self._replay_error(step, position))
+
+    # --- accounts ---------------------------------------------------------------------------------------------------------
+    def _spent(self, phase: str, begin: float) -> None:
+        if self.report is not None:
+            self.report.add_seconds(phase, perf_counter() - begin)
+
+    def _account(self, action: Action, begin: float) -> None:
+        report = self.report
+        assert report is not None
+        report.add_seconds(type(action).__name__.lower(), perf_counter() - begin)
+        match action:
+            case Advance(start, _):
+                report.steps += self.position - start
+            case Record(start, _):
+                report.steps += self.position - start
+                report.records += self.position - start
+            case Save():
+                report.saves += 1
+            case Load():
+                report.loads += 1
+        if isinstance(action, Record):
+            if not report.residual_bytes and self._taped:
+                report.residual_bytes = self.kernels.residual_bytes(self._taped[-1:])
+            taped = self.kernels.residual_bytes(self._taped)
+            report.peak_residual_bytes = max(report.peak_residual_bytes, taped)
+        elif isinstance(action, Save):
+            taped = self.kernels.residual_bytes(self._taped)
+        else:
+            return
+        saved = sum(store.n_bytes for store in self.stores.values())
+        report.peak_snapshot_bytes = max(report.peak_snapshot_bytes, saved)
+        report.peak_bytes = max(report.peak_bytes, saved + taped)
+
+
+def digest(state: State) -> tuple[int, ...]:
+    """A checksum of each array's bits."""
+    return tuple([zlib.crc32(np.ascontiguousarray(leaf)) for leaf in state])

@@ -1,0 +1,49 @@
+"""Snapshots in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unspool.layout import Layout
+from unspool.stores.base import Store
+
+
+class RamStore(Store):
+    """Snapshots in flat buffers of one size; the buffer of a dropped snapshot serves the next one.
+
+    >>> store = RamStore(Layout.of([np.zeros(3)]))
+    >>> store.put(7, [np.arange(3.0)])
+    >>> store.get(7)
+    (array([0., 1., 2.]),)
+    >>> store.n_bytes
+    24
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._held: dict[int, np.ndarray] = {}
+        self._free: list[np.ndarray] = []
+
+    @property
+    def n_bytes(self) -> int:  # type: ignore[override]
+        """The bytes of all buffers, in use or waiting for the next snapshot."""
+        return (len(self._held) + len(self._free)) * self._layout.n_bytes
+
+    def put(self, step: int, arrays: Sequence[np.ndarray]) -> None:
+        """Keep a copy of the state at the start of a step."""
+        self._held[step] = self._layout.pack(arrays, self._free.pop() if self._free else None)
+
+    def get(self, step: int) -> tuple[np.ndarray, ...]:
+        """A copy of the state that was put for this step; KeyError if there is none."""
+        return self._layout.unpack(self._held[step].copy())
+
+    def drop(self, step: int) -> None:
+        """Free the snapshot of this step; KeyError if there is none."""
+        self._free.append(self._held.pop(step))
+
+    def close(self) -> None:
+        """Free everything."""
+        self._held.clear()
+        self._free.clear()
