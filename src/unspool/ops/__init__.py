@@ -1,0 +1,35 @@
+"""The mathematics: every NumPy function that can be differentiated, one file per family.
+
+Importing this package fills `TABLE`, NumPy function to `Entry`, and `PRIMITIVES`, name to `Primitive`.
+"""
+
+from unspool.ops import (
+    arithmetic,
+    choice,
+    convert,
+    einsum,
+    elementary,
+    join,
+    linalg,
+    product,
+    queries,
+    reduce,
+    shape,
+)
+from unspool.ops.table import PRIMITIVES, TABLE
+
+__all__ = [
+    "PRIMITIVES",
+    "TABLE",
+    "arithmetic",
+    "choice",
+    "convert",
+    "einsum",
+    "elementary",
+    "join",
+    "linalg",
+    "product",
+    "queries",
+    "reduce",
+    "shape",
+]

@@ -2,21 +2,133 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from unspool.ops.families import constant, minus_one, one, scalar
+from unspool.ir.listener import bind
+from unspool.ops.families import constant, minus_one, one, piecewise, scalar
+from unspool.ops.samples import complex_some, elementwise_samples
 from unspool.ops.table import implements
 
+POSITIVE = ((0.2, 3.0),)
+AWAY_FROM_ZERO = ((-2.0, 2.0), (0.3, 2.0))
 
-def _power_base(y, x, p):  # type: ignore[no-untyped-def]
-    return p * np.power(x, np.where(p == 0, 1.0, p - 1))
+
+def _power_by_base(z: Any, x: Any, p: Any) -> Any:
+    if isinstance(p, int | float | complex):
+        return p * x ** (p - 1) if p != 0 else 0.0
+    return p * x ** np.where(p == 0, 1, p - 1)  # where p is 0 the factor p decides, whatever x is
 
 
-def _power_exponent(y, x, p):  # type: ignore[no-untyped-def]
-    return np.where(y == 0, 0.0, y * np.log(np.where(y == 0, 1.0, x)))
+def _power_by_exponent(z: Any, x: Any, p: Any) -> Any:
+    if isinstance(x, int | float):
+        return z * (math.log(x) if x > 0 else 0.0 if x == 0 else math.nan)
+    return z * np.log(np.where(x == 0, 1, x))  # 0**p does not move with p
 
 
 add = scalar(np.add, one, one, emit="({0} + {1})")
 subtract = scalar(np.subtract, one, minus_one, emit="({0} - {1})")
 multiply = scalar(np.multiply, lambda z, x, y: y, lambda z, x, y: x, emit="({0} * {1})")
-divide = scalar(np.divide, lambda z, x, y: 1.0 / y, lambda z, x, y: -z / y, emit="({0} / {1})")
+divide = scalar(
+    np.divide,
+    lambda z, x, y: 1.0 / y,
+    lambda z, x, y: -z / y,
+    guard=1.0,
+    emit="({0} / {1})",
+    domain=AWAY_FROM_ZERO,
+)
+negative = scalar(np.negative, minus_one, emit="(-{0})")
+positive = scalar(np.positive, one, emit="(+{0})")
+square = scalar(np.square, lambda y, x: 2 * x, emit="({0} * {0})")
+reciprocal = scalar(np.reciprocal, lambda y, x: -y * y, guard=1.0, emit="(1.0 / {0})", domain=POSITIVE)
+power = scalar(
+    np.power,
+    _power_by_base,
+    _power_by_exponent,
+    guard=1.0,
+    quiet=True,
+    emit="({0} ** {1})",
+    domain=((0.2, 2.0), (-2.0, 3.0)),
+)
+float_power = scalar(
+    np.float_power,
+    _power_by_base,
+    _power_by_exponent,
+    guard=1.0,
+    quiet=True,
+    domain=((0.2, 2.0), (-2.0, 3.0)),
+)
+sqrt = scalar(np.sqrt, lambda y, x: 0.5 / y, guard=1.0, quiet=True, emit="math.sqrt({0})", domain=POSITIVE)
+cbrt = scalar(np.cbrt, lambda y, x: 1 / (3 * y * y), guard=1.0, quiet=True, domain=POSITIVE)
+remainder = scalar(
+    np.remainder, one, lambda z, x, y: -np.floor_divide(x, y), emit="({0} % {1})", domain=AWAY_FROM_ZERO
+)
+fmod = scalar(
+    np.fmod, one, lambda z, x, y: -np.rint((x - z) / y), emit="math.fmod({0}, {1})", domain=AWAY_FROM_ZERO
+)
+
+
+@implements(np.divmod)
+def _divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
+    return np.floor_divide(x1, x2), np.remainder(x1, x2)
+
+
+# --- size and sign, with the derivative 0 at 0 ------------------------------------------------------------------------
+def _of_absolute(ct: Any, y: Any, x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return ct * np.sign(x)
+    r = np.abs(x)
+    return ct * np.conj(x) / np.where(r == 0, 1, r)
+
+
+absolute = piecewise(
+    np.absolute,
+    _of_absolute,
+    emit="abs({0})",
+    samples=lambda: [*elementwise_samples(1, ()), ((complex_some(5),), {})],
+)
+fabs = scalar(np.fabs, lambda y, x: np.sign(x), emit="abs({0})")
+copysign = scalar(
+    np.copysign, lambda z, x, y: np.sign(x) * np.sign(z), lambda z, x, y: 0.0, domain=AWAY_FROM_ZERO
+)
+real_sign = constant(np.sign)
+
+
+@implements(np.sign)
+def _sign(x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return bind(real_sign, x)
+    r = np.abs(x)
+    return x / np.where(r == 0, 1, r)
+
+
+# --- what has no derivative, or the derivative 0 ----------------------------------------------------------------------
+floor = constant(np.floor, emit="np.floor({0})")
+ceil = constant(np.ceil, emit="np.ceil({0})")
+trunc = constant(np.trunc, emit="np.trunc({0})")
+rint = constant(np.rint, emit="np.rint({0})")
+floor_divide = piecewise(  # with a rule, because operators go the short way of a tape
+    np.floor_divide,
+    lambda ct, z, x, y: np.zeros_like(ct),
+    lambda ct, z, x, y: np.zeros_like(ct),
+    emit="({0} // {1})",
+    domain=AWAY_FROM_ZERO,
+)
+heaviside = constant(np.heaviside)
+spacing = constant(np.spacing)
+less = constant(np.less, emit="({0} < {1})")
+less_equal = constant(np.less_equal, emit="({0} <= {1})")
+greater = constant(np.greater, emit="({0} > {1})")
+greater_equal = constant(np.greater_equal, emit="({0} >= {1})")
+equal = constant(np.equal, emit="({0} == {1})")
+not_equal = constant(np.not_equal, emit="({0} != {1})")
+logical_and = constant(np.logical_and)
+logical_or = constant(np.logical_or)
+logical_xor = constant(np.logical_xor)
+logical_not = constant(np.logical_not)
+isfinite = constant(np.isfinite, emit="math.isfinite({0})")
+isinf = constant(np.isinf, emit="math.isinf({0})")
+isnan = constant(np.isnan, emit="math.isnan({0})")
+signbit = constant(np.signbit)

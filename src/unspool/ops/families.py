@@ -4,7 +4,8 @@ A rule is written in NumPy, so that the same line runs on arrays, is differentia
 reads is found in its byte code (`reads_of`), and only that is kept for the way back.
 
 Cotangents follow the pairing Re(sum(ct * v)), as in JAX: the rule of a holomorphic function is ``ct * f'(x)`` without a
-conjugate, and the gradient of a real loss with respect to z is dL/dx - i dL/dy.
+conjugate, and the gradient of a real loss with respect to z is dL/dx - i dL/dy. With this pairing one line serves both
+directions: the jvp of an elementwise function is the same multiplication as its vjp, up to the real part that `fit` takes.
 """
 
 from __future__ import annotations
@@ -14,45 +15,189 @@ from typing import Any
 
 import numpy as np
 
+from unspool.ir.listener import Traced, bind
 from unspool.ir.primitive import Primitive, Pull, Read, reads_of
 from unspool.layout import ArrayType
+from unspool.ops.samples import elementwise_samples
 from unspool.ops.table import enrol
 
 Rule = Callable[..., Any]
 
+_SMALL = 4096  # elements: below this counting non-zeros beats comparing, which is vectorised but allocates
 
-def one(y: Any, *_: Any) -> float:
+
+def one(y: Any, *xs: Any) -> float:
     """The partial derivative 1: the cotangent passes as it is."""
     return 1.0
 
 
-def minus_one(y: Any, *_: Any) -> float:
+def minus_one(y: Any, *xs: Any) -> float:
     """The partial derivative -1."""
     return -1.0
 
 
+def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
+    """The cotangent summed over the axes along which an operand of this shape was broadcast."""
+    if ct.shape == shape:
+        return ct
+    lead = len(ct.shape) - len(shape)
+    stretched = [
+        lead + i for i, d in enumerate(shape) if d == 1 and lead + i >= 0 and ct.shape[lead + i] != 1
+    ]
+    if lead > 0 or stretched:
+        ct = np.add.reduce(ct, axis=(*range(lead), *stretched))
+    return ct if ct.shape == shape else ct.reshape(shape)
+
+
 def fit(ct: Any, like: Any) -> Any:
     """The cotangent summed over broadcast axes and converted, so that it has the shape and dtype of the operand."""
-    shape, dtype = like.shape, like.dtype
-    if ct.shape != shape:
-        lead = ct.ndim - len(shape)
-        stretched = [lead + i for i, d in enumerate(shape) if d == 1 and ct.shape[lead + i] != 1]
-        axes = (*range(lead), *stretched)
-        if axes:
-            ct = np.sum(ct, axis=axes)
-        if ct.shape != shape:
-            ct = np.reshape(ct, shape) if ct.size == np.prod(shape) else np.broadcast_to(ct, shape)
-    if ct.dtype != dtype:
-        if ct.dtype.kind == "c" and dtype.kind != "c":
-            ct = np.real(ct)
-        if ct.dtype != dtype:
-            ct = ct.astype(dtype)
-    return ct
+    ct = unbroadcast(ct, like.shape)
+    return ct if ct.dtype == like.dtype else cast(ct, like.dtype)
 
 
-def times(ct: Any, partial: Any) -> Any:
-    """``ct * partial`` where a zero cotangent wins over an infinite or undefined partial."""
-    return np.where(ct == 0, 0.0, ct * partial)
+def cast(ct: Any, dtype: Any) -> Any:
+    """The cotangent in another dtype; of a complex one the real part reaches a real operand."""
+    if ct.dtype.kind == "c" and dtype.kind != "c":
+        ct = np.real(ct)
+    return ct if ct.dtype == dtype else ct.astype(dtype)
+
+
+def stretch(t: Any, like: Any) -> Any:
+    """The tangent broadcast to the shape of the result, converted to its dtype."""
+    if t.shape != like.shape:
+        t = np.broadcast_to(t, like.shape)
+    return fit(t, like)
+
+
+# --- elementwise ------------------------------------------------------------------------------------------------------
+def scalar(
+    ufunc: Callable[..., Any],
+    *partials: Rule,
+    guard: float | None = None,
+    quiet: bool = False,
+    **about: Any,
+) -> Primitive:
+    """Enrol an elementwise function; ``partials[i](y, *xs)`` is its derivative with respect to operand i.
+
+    ``guard`` is for partials that are infinite or undefined somewhere: a point where all of them are finite, which is
+    used instead wherever the cotangent is zero, so that 0 * inf does not come up, in higher derivatives neither.
+    ``quiet`` keeps NumPy from warning of an infinite partial where the function itself did not warn.
+    """
+    terms = [_term(partial, guard, quiet) for partial in partials]
+    reads = [reads_of(partial, skip=0) for partial in partials]
+    return _elementwise(ufunc, terms, reads, _quick(ufunc, partials) if guard is None else {}, about)
+
+
+def piecewise(ufunc: Callable[..., Any], *terms: Rule, **about: Any) -> Primitive:
+    """Enrol an elementwise function whose rules choose: ``terms[i](ct, y, *xs)`` is linear in ``ct``, jvp and vjp alike."""
+    return _elementwise(ufunc, list(terms), [reads_of(term) for term in terms], {}, about)
+
+
+def _term(partial: Rule, guard: float | None, quiet: bool) -> Rule:
+    """``ct * partial``, in as few calls as possible."""
+    if partial is one:
+        return lambda ct, *values: ct
+    if partial is minus_one:
+        return lambda ct, *values: -ct
+    if guard is None:
+        return lambda ct, *values: ct * partial(*values)
+    looked_at = [read is Read.VALUE for read in reads_of(partial, skip=0)]
+
+    def guarded(ct: Any, *values: Any) -> Any:
+        if _has_zeros(ct):
+            dead = ct == 0
+            values = tuple(
+                [
+                    np.where(dead, guard, value)
+                    if looked and not isinstance(value, float | int | complex)
+                    else value
+                    for looked, value in zip(looked_at, values, strict=True)
+                ]
+            )
+        if not quiet:
+            return ct * partial(*values)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return ct * partial(*values)
+
+    return guarded
+
+
+def _has_zeros(ct: Any) -> bool:
+    if isinstance(ct, Traced):
+        return True  # a decision on values would not be part of the trace
+    if ct.size <= _SMALL:
+        return bool(np.count_nonzero(ct) != ct.size)
+    return bool((ct == 0).any())
+
+
+def _quick(ufunc: Callable[..., Any], partials: tuple[Rule, ...]) -> dict[tuple[int, int], Rule]:
+    """The rules of the fast path, (wanted, n) -> (ct, y, *xs) -> cotangents, for functions of one and two operands."""
+    if len(partials) == 1:
+        (p,) = partials
+        if p is one:
+            return {(1, 1): lambda ct, y, a: (ct,)}
+        if p is minus_one:
+            return {(1, 1): lambda ct, y, a: (-ct,)}
+        return {(1, 1): lambda ct, y, a: (ct * p(y, a),)}
+    if len(partials) != 2:  # noqa: PLR2004
+        return {}
+    p, q = partials
+    first: dict[Rule, Rule] = {one: lambda ct, y, a, b: (ct,), minus_one: lambda ct, y, a, b: (-ct,)}
+    both: dict[Rule, Rule] = {one: lambda ct, y, a, b: (ct, ct), minus_one: lambda ct, y, a, b: (ct, -ct)}
+    return {
+        (1, 2): first.get(p) or (lambda ct, y, a, b: (ct * p(y, a, b),)),
+        (2, 2): first.get(q) or (lambda ct, y, a, b: (ct * q(y, a, b),)),
+        (3, 2): (p is one and both.get(q)) or (lambda ct, y, a, b: (ct * p(y, a, b), ct * q(y, a, b))),
+    }
+
+
+def _elementwise(
+    ufunc: Callable[..., Any],
+    terms: list[Rule],
+    reads: list[tuple[Read, ...]],
+    quick: dict[tuple[int, int], Rule],
+    about: dict[str, Any],
+) -> Primitive:
+    n_operands = len(terms)
+    also = about.pop("also", (ufunc,) if isinstance(ufunc, np.ufunc) else ())
+    domain = about.pop("domain", ())
+    about.setdefault("samples", lambda: elementwise_samples(n_operands, domain))
+    if isinstance(ufunc, np.ufunc):
+        about.setdefault("type_rule", lambda *types: ufunc_type(ufunc, types))
+
+    def pull(wanted: int, n: int, plain: bool) -> Pull:
+        chosen = _numbered(wanted, n)
+        looked_at = _joined([reads[k] for k in chosen], n)
+        if plain:
+            if (wanted, n) in quick:
+                return Pull.reading(quick[wanted, n], looked_at)
+            if len(chosen) == 1:
+                term = terms[chosen[0]]
+                return Pull.reading(lambda ct, *values: (term(ct, *values),), looked_at)
+            chosen_terms = [terms[k] for k in chosen]
+            return Pull.reading(
+                lambda ct, *values: tuple([term(ct, *values) for term in chosen_terms]), looked_at
+            )
+        pairs = [(terms[k], k) for k in chosen]
+        typed = tuple(
+            [
+                Read.TYPE if read is Read.NOTHING and k - 1 in chosen else read
+                for k, read in enumerate(looked_at)
+            ]
+        )
+        if len(pairs) == 1:
+            ((term, k),) = pairs
+            return Pull.reading(lambda ct, y, *xs: (fit(term(ct, y, *xs), xs[k]),), typed)
+        return Pull.reading(
+            lambda ct, y, *xs: tuple([fit(term(ct, y, *xs), xs[k]) for term, k in pairs]), typed
+        )
+
+    def jvp(tangents: tuple[Any, ...], y: Any, *xs: Any) -> Any:
+        parts = [term(t, y, *xs) for t, term in zip(tangents, terms, strict=True) if t is not None]
+        return stretch(sum(parts[1:], parts[0]), y)
+
+    name = about.pop("name", None) or ufunc.__name__
+    return enrol(Primitive(name, ufunc, jvp=jvp, pull=pull, elementwise=True, **about), *also)
 
 
 def _numbered(wanted: int, n: int) -> list[int]:
@@ -62,101 +207,18 @@ def _numbered(wanted: int, n: int) -> list[int]:
 def _joined(reads: list[tuple[Read, ...]], n: int) -> tuple[Read, ...]:
     """For each of (y, *xs) the most that any of the rules looks at."""
     padded = [(*r[: n + 1], *(Read.NOTHING,) * (n + 1 - len(r))) for r in reads]
-    return tuple(max((r[k] for r in padded), key=lambda read: read.value) for k in range(n + 1))
+    return tuple([max((r[k] for r in padded), key=lambda read: read.value) for k in range(n + 1)])
 
 
-def scalar(
-    ufunc: Callable[..., Any],
-    *partials: Rule,
-    guarded: bool = False,
-    name: str | None = None,
-    emit: str | None = None,
-    samples: Callable[[], Any] | None = None,
-    also: tuple[Callable[..., Any], ...] = (),
-) -> Primitive:
-    """Enrol an elementwise function; ``partials[i](y, *xs)`` is its derivative with respect to operand i.
-
-    ``guarded`` is for partials that are infinite or undefined somewhere: there a zero cotangent stays zero.
-    """
-    product = _guarded_product if guarded else _product
-
-    def pull(wanted: int, n: int, plain: bool) -> Pull:
-        chosen = _numbered(wanted, n)
-        reads = _joined([reads_of(partials[k], skip=0) for k in chosen], n)
-        terms = [product(partials[k]) for k in chosen]
-        if plain:
-            if len(terms) == 1:
-                (term,) = terms
-                return Pull.reading(lambda ct, *values: (term(ct, *values),), reads)
-            first, second = terms if len(terms) == 2 else (None, None)  # noqa: PLR2004
-            if first is not None and second is not None:
-                return Pull.reading(lambda ct, *values: (first(ct, *values), second(ct, *values)), reads)
-            return Pull.reading(lambda ct, *values: tuple([term(ct, *values) for term in terms]), reads)
-        typed = tuple(
-            Read.TYPE if k - 1 in chosen and read is Read.NOTHING else read for k, read in enumerate(reads)
-        )
-        return Pull.reading(
-            lambda ct, y, *xs: tuple(
-                [fit(term(ct, y, *xs), xs[k]) for k, term in zip(chosen, terms, strict=True)]
-            ),
-            typed,
-        )
-
-    def jvp(tangents: tuple[Any, ...], y: Any, *xs: Any) -> Any:
-        total: Any = None
-        for t, partial in zip(tangents, partials, strict=True):
-            if t is not None:
-                term = product(partial)(t, y, *xs)
-                total = term if total is None else total + term
-        return fit(total, y)
-
-    def type_rule(*types: Any) -> ArrayType:
-        assert isinstance(ufunc, np.ufunc)
-        weak = [t if isinstance(t, int | float | complex) else t.dtype for t in types]
-        dtypes = ufunc.resolve_dtypes((*(type(t) if isinstance(t, int | float | complex) else t for t in weak), None))
-        shape = np.broadcast_shapes(*(getattr(t, "shape", ()) for t in types))
-        return ArrayType(dtypes[-1], shape)
-
-    primitive = Primitive(
-        name or ufunc.__name__,
-        ufunc,
-        type_rule if isinstance(ufunc, np.ufunc) else None,
-        jvp if partials else None,
-        pull if partials else None,
-        differentiable=bool(partials),
-        elementwise=True,
-        emit=emit,
-        samples=samples,
-    )
-    return enrol(primitive, ufunc, *also)
+def ufunc_type(ufunc: np.ufunc, types: tuple[Any, ...]) -> ArrayType:
+    """The type of the result of a ufunc; Python numbers among the operands are weak, as NumPy has it."""
+    weak = tuple([type(t) if isinstance(t, int | float | complex) else t.dtype for t in types])
+    dtype = ufunc.resolve_dtypes((*weak, *(None,) * ufunc.nout))[-1]
+    return ArrayType(dtype, np.broadcast_shapes(*[getattr(t, "shape", ()) for t in types]))
 
 
-def _product(partial: Rule) -> Rule:
-    if partial is one:
-        return lambda ct, *values: ct
-    if partial is minus_one:
-        return lambda ct, *values: -ct
-    n = partial.__code__.co_argcount
-    if n == 2 and not partial.__code__.co_flags & 0x04:  # noqa: PLR2004
-        return lambda ct, y, x: ct * partial(y, x)
-    return lambda ct, *values: ct * partial(*values)
-
-
-def _guarded_product(partial: Rule) -> Rule:
-    def product(ct: Any, *values: Any) -> Any:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return times(ct, partial(*values))
-
-    return product
-
-
-def general(
-    evaluate: Callable[..., Any],
-    *vjps: Rule,
-    name: str,
-    jvp: Rule,
-    **extra: Any,
-) -> Primitive:
+# --- everything else --------------------------------------------------------------------------------------------------
+def general(evaluate: Callable[..., Any], *vjps: Rule, name: str, jvp: Rule, **about: Any) -> Primitive:
     """Enrol a primitive with one vjp per operand, ``vjps[i](ct, y, *xs, **params)``, and one jvp for all tangents.
 
     ``jvp(tangents, y, *xs, **params)`` sees None for a tangent that is zero.
@@ -164,37 +226,49 @@ def general(
 
     def pull(wanted: int, n: int, plain: bool) -> Pull:
         chosen = _numbered(wanted, n)
-        reads = _joined([reads_of(vjps[k]) for k in chosen], n)
         rules = [vjps[k] for k in chosen]
-        return Pull.reading(lambda ct, *values, **params: tuple([r(ct, *values, **params) for r in rules]), reads)
+        reads = _joined([_operand_reads(rule, n) for rule in rules], n)
+        if len(rules) == 1:
+            (rule,) = rules
+            return Pull.reading(lambda ct, *values, **params: (rule(ct, *values, **params),), reads)
+        return Pull.reading(
+            lambda ct, *values, **params: tuple([r(ct, *values, **params) for r in rules]), reads
+        )
 
-    return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, **extra))
+    return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, **about))
 
 
-def linear(evaluate: Callable[..., Any], transpose: Rule, *, name: str, **extra: Any) -> Primitive:
-    """Enrol a function that is linear in its one operand; ``transpose(ct, x, **params)`` sees the type of x only."""
+def _operand_reads(rule: Rule, n: int) -> tuple[Read, ...]:
+    """What the rule looks at among (y, *xs): the names that follow are parameters of the operation."""
+    return reads_of(rule)[: n + 1]
+
+
+def linear(evaluate: Callable[..., Any], transpose: Rule, *, name: str, **about: Any) -> Primitive:
+    """Enrol a function that is linear in its one operand; ``transpose(ct, x, **params)`` sees the type of x at most."""
+    read = reads_of(transpose)[0]
+    assert read is not Read.VALUE, f"{name}: the transpose of a linear function depends on the type of x only"
+    rule = Pull.reading(lambda ct, y, x, **params: (transpose(ct, x, **params),), (Read.NOTHING, read))
 
     def jvp(tangents: tuple[Any, ...], y: Any, x: Any, **params: Any) -> Any:
-        return evaluate(tangents[0], **params)
+        return bind(primitive, tangents[0], **params)
 
-    def pull(wanted: int, n: int, plain: bool) -> Pull:
-        return Pull.reading(lambda ct, y, x, **params: (transpose(ct, x, **params),), (Read.NOTHING, Read.TYPE))
-
-    return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, **extra))
+    primitive = Primitive(name, evaluate, jvp=jvp, pull=lambda wanted, n, plain: rule, **about)
+    return enrol(primitive)
 
 
-def bilinear(evaluate: Callable[..., Any], left: Rule, right: Rule, *, name: str, **extra: Any) -> Primitive:
+def bilinear(evaluate: Callable[..., Any], left: Rule, right: Rule, *, name: str, **about: Any) -> Primitive:
     """Enrol a product: ``left(ct, y, a, b, **params)`` gives the cotangent of a, ``right`` that of b."""
 
     def jvp(tangents: tuple[Any, ...], y: Any, a: Any, b: Any, **params: Any) -> Any:
         ta, tb = tangents
         if tb is None:
-            return evaluate(ta, b, **params)
+            return fit(bind(primitive, ta, b, **params), y)
         if ta is None:
-            return evaluate(a, tb, **params)
-        return evaluate(ta, b, **params) + evaluate(a, tb, **params)
+            return fit(bind(primitive, a, tb, **params), y)
+        return fit(bind(primitive, ta, b, **params) + bind(primitive, a, tb, **params), y)
 
-    return general(evaluate, left, right, name=name, jvp=jvp, **extra)
+    primitive = general(evaluate, left, right, name=name, jvp=jvp, **about)
+    return primitive
 
 
 def variadic(
@@ -203,22 +277,27 @@ def variadic(
     *,
     name: str,
     jvp: Rule,
-    reads: Read,
-    **extra: Any,
+    read: Read,
+    **about: Any,
 ) -> Primitive:
-    """Enrol a function of any number of operands: ``vjp(k, ct, *xs, **params)`` gives the cotangent of operand k."""
+    """Enrol a function of any number of operands: ``vjp(wanted, ct, *xs, **params)`` gives the cotangents of those."""
 
     def pull(wanted: int, n: int, plain: bool) -> Pull:
         chosen = _numbered(wanted, n)
         return Pull.reading(
-            lambda ct, y, *xs, **params: tuple([vjp(k, ct, *xs, **params) for k in chosen]),
-            (Read.NOTHING, *(reads,) * n),
+            lambda ct, y, *xs, **params: vjp(chosen, ct, *xs, **params),
+            (Read.NOTHING, *(read,) * n),
         )
 
-    return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, **extra))
+    return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, **about))
 
 
-def constant(evaluate: Callable[..., Any], *, name: str | None = None, **extra: Any) -> Primitive:
+def constant(evaluate: Callable[..., Any], *, name: str | None = None, **about: Any) -> Primitive:
     """Enrol a function whose derivative is zero wherever it has one."""
     functions = (evaluate,) if isinstance(evaluate, np.ufunc) else ()
-    return enrol(Primitive(name or evaluate.__name__, evaluate, differentiable=False, **extra), *functions)
+    if isinstance(evaluate, np.ufunc):
+        ufunc = evaluate
+        about.setdefault("type_rule", lambda *types: ufunc_type(ufunc, types))
+        domain = about.pop("domain", ())
+        about.setdefault("samples", lambda: elementwise_samples(ufunc.nin, domain))
+    return enrol(Primitive(name or evaluate.__name__, evaluate, differentiable=False, **about), *functions)

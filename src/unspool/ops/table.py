@@ -69,7 +69,10 @@ def enrol(primitive: Primitive, *functions: Callable[..., Any]) -> Primitive:
         def call(*args: Any) -> Any:
             return bind(primitive, *args)
 
-        TABLE[function] = Entry(name_of(function), call, n, frozenset(), primitive)
+        short = (
+            primitive if primitive.differentiable or n != 1 else None
+        )  # the short way of a tape wants a rule
+        TABLE[function] = Entry(name_of(function), call, n, frozenset(), short)
     return primitive
 
 
