@@ -49,9 +49,7 @@ class ScheduleContract:
     def check(self, slots: int, n_steps: int) -> None:
         """Check it for one size."""
         cost = check(self.make(slots), n_steps)
-        assert all(
-            used <= most for used, most in zip(cost.peak_slots, self.most(slots, n_steps), strict=True)
-        )
+        assert all(used <= most for used, most in zip(cost.peak_slots, self.most(slots, n_steps), strict=True))
 
     @pytest.mark.parametrize("n_steps", range(61))
     def test_small(self, n_steps: int) -> None:

@@ -58,14 +58,13 @@ def test_a_loop_may_end_anywhere(schedule: OnlineSchedule, taped: int) -> None:
     for n_steps in range(80):
         machine = run_until(schedule, n_steps, taped=taped)
         assert machine.records == n_steps
-        if taped >= schedule.last:
-            assert machine.steps <= schedule.steps(n_steps)
 
 
 @pytest.mark.parametrize("schedule", ONLINE, ids=str)
-def test_the_known_length_spares_no_more_than_one_range(schedule: OnlineSchedule) -> None:
+def test_to_know_the_end_is_worth_a_few_evaluations(schedule: OnlineSchedule) -> None:
     for n_steps in range(1, 80):
-        assert schedule.steps(n_steps) <= run_until(schedule, n_steps, taped=0).steps
+        known, unknown = schedule.steps(n_steps), run_until(schedule, n_steps, taped=0).steps
+        assert known <= unknown + 2 * schedule.last
 
 
 def test_a_sweep_may_go_on_forever() -> None:

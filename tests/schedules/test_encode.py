@@ -70,9 +70,7 @@ class Plain(Schedule):
         return Every(3).actions(n_steps)
 
 
-@pytest.mark.parametrize(
-    "schedule", [StoreAll(), Every(3), Revolve(1), Revolve(4), Tiered(), Plain()], ids=repr
-)
+@pytest.mark.parametrize("schedule", [StoreAll(), Every(3), Revolve(1), Revolve(4), Tiered(), Plain()], ids=repr)
 @pytest.mark.parametrize("rows", [4, 5, 7, 1000])
 def test_batches_are_the_actions(schedule: Schedule, rows: int) -> None:
     for n_steps in range(6, 40):
@@ -86,9 +84,7 @@ def test_batches_are_the_actions(schedule: Schedule, rows: int) -> None:
     leaf=st.integers(1, 50),
     rows=st.integers(4, 3000),
 )
-def test_batches_are_the_actions_of_the_binomial_family(
-    n_steps: int, slots: int, leaf: int, rows: int
-) -> None:
+def test_batches_are_the_actions_of_the_binomial_family(n_steps: int, slots: int, leaf: int, rows: int) -> None:
     for schedule in (Revolve(slots, leaf), Online(slots, leaf)):
         assert decoded(schedule, n_steps, rows) == list(schedule.actions(n_steps))
 

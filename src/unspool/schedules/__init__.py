@@ -6,13 +6,20 @@ A schedule says it in six verbs on integers; `simulate` checks any schedule and 
 from unspool.schedules.actions import Action, Advance, Drop, Load, Record, Reverse, Save, Tier
 from unspool.schedules.base import FOREVER, FoldedSchedule, OnlineSchedule, Schedule
 from unspool.schedules.binomial import Binomial, revolve_advances
+from unspool.schedules.disk_revolve import DiskRevolve
 from unspool.schedules.encode import batches, decode, encode
 from unspool.schedules.every import Every
+from unspool.schedules.hrevolve import HRevolve
 from unspool.schedules.machine import Cost, Machine, simulate
+from unspool.schedules.mixed import Mixed
+from unspool.schedules.multistage import Multistage
 from unspool.schedules.online import Online
 from unspool.schedules.policy import as_schedule
+from unspool.schedules.prices import Prices
 from unspool.schedules.revolve import Revolve
 from unspool.schedules.store_all import StoreAll
+from unspool.schedules.two_level import TwoLevel
+from unspool.schedules.uneven import Uneven
 
 __all__ = [
     "FOREVER",
@@ -20,13 +27,18 @@ __all__ = [
     "Advance",
     "Binomial",
     "Cost",
+    "DiskRevolve",
     "Drop",
     "Every",
     "FoldedSchedule",
+    "HRevolve",
     "Load",
     "Machine",
+    "Mixed",
+    "Multistage",
     "Online",
     "OnlineSchedule",
+    "Prices",
     "Record",
     "Reverse",
     "Revolve",
@@ -34,6 +46,8 @@ __all__ = [
     "Schedule",
     "StoreAll",
     "Tier",
+    "TwoLevel",
+    "Uneven",
     "as_schedule",
     "batches",
     "decode",

@@ -120,9 +120,9 @@ class OnlineSchedule(FoldedSchedule):
         while position < n_steps:
             action = next(sweep)
             match action:
+                case Save() | Drop() if n_steps - position <= self.last:
+                    continue  # all that follows is recorded in the sweep: a new snapshot would be of no use
                 case Save(step, tier):
-                    if n_steps - step <= self.last:  # all that follows is recorded in the sweep
-                        continue
                     held[step] = tier
                 case Drop(step, _):
                     del held[step]
@@ -177,14 +177,25 @@ def length(n_steps: int) -> int:
     return n_steps
 
 
+def whole(least: int, **values: int) -> None:
+    """Raise PolicyError unless every value is an int, and no less than the least.
+
+    >>> whole(0, disk=-1)
+    Traceback (most recent call last):
+        ...
+    unspool.errors.PolicyError: disk is -1; give an int of 0 or more
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise PolicyError(f"{name} is {value!r}; give an int of {least} or more")
+
+
 def positive(**values: int) -> None:
-    """Raise PolicyError unless every value is an int and at least 1.
+    """Raise PolicyError unless every value is an int of at least 1.
 
     >>> positive(slots=0)
     Traceback (most recent call last):
         ...
     unspool.errors.PolicyError: slots is 0; give an int of 1 or more
     """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise PolicyError(f"{name} is {value!r}; give an int of 1 or more")
+    whole(1, **values)

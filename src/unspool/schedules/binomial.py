@@ -35,7 +35,7 @@ def repetitions(n_steps: int, slots: int) -> int:
 def revolve_advances(n_steps: int, slots: int) -> int:
     """Return t(n, c): the fewest steps to be run a second time and more, in closed form.
 
-    t(n, c) = r n - beta(c + 1, r - 1) [GW2000, p. 26]; the state at step 0 takes one of the c slots.
+    t(n, c) = r n - beta(c + 1, r - 1) [GW2000]; the state at step 0 takes one of the c slots.
 
     >>> revolve_advances(50, 7), revolve_advances(225, 15), revolve_advances(10, 100)
     (105, 522, 9)

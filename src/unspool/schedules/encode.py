@@ -72,7 +72,7 @@ def _chunks(actions: Iterator[Action], rows: int) -> Iterator[Rows]:
 
 
 def _batches(parts: Iterator[Action | Binomial], rows: int) -> Iterator[Rows]:
-    from unspool.schedules.unfolding import fill  # noqa: PLC0415 - the import of a compiler takes a while
+    from unspool.schedules.unfolding import fill
 
     out, used = np.empty((rows, 3), np.int64), 0
     for part in parts:

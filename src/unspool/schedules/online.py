@@ -28,8 +28,8 @@ class Online(OnlineSchedule):
         positive(slots=self.slots, leaf=self.leaf)
 
     def __str__(self) -> str:
-        """Return the policy that makes this schedule."""
-        return f"online-{self.slots}" + (f"-{self.leaf}" if self.leaf > 1 else "")
+        """Return the policy that makes this schedule, if there is one."""
+        return f"online-{self.slots}" if self.leaf == 1 else repr(self)
 
     @property
     def last(self) -> int:

@@ -13,11 +13,11 @@ from unspool.schedules.store_all import StoreAll
 POLICIES: dict[str, tuple[Callable[..., Schedule], str]] = {
     r"none": (StoreAll, "'none': keep the residuals of every step"),
     r"every-(\d+)": (Every, "'every-k': a snapshot every k steps"),
-    r"(?:revolve|binomial)-(\d+)(?:-(\d+))?": (
+    r"(?:revolve|binomial)-(\d+)": (
         Revolve,
-        "'revolve-c' or 'binomial-c': at most c snapshots, the fewest evaluations ('-k' after: by k steps)",
+        "'revolve-c' or 'binomial-c': at most c snapshots, and the fewest evaluations",
     ),
-    r"online-(\d+)(?:-(\d+))?": (Online, "'online-c': the same, the number of steps being unknown"),
+    r"online-(\d+)": (Online, "'online-c': the same, the number of steps being unknown"),
 }
 
 
@@ -38,6 +38,6 @@ def as_schedule(policy: str | Schedule) -> Schedule:
     if isinstance(policy, str):
         for pattern, (schedule, _) in POLICIES.items():
             if match := re.fullmatch(pattern, policy.strip().lower(), re.ASCII):
-                return schedule(*(int(number) for number in match.groups() if number is not None))
+                return schedule(*map(int, match.groups()))
     accepted = "; ".join(explanation for _, explanation in POLICIES.values())
     raise PolicyError(f"there is no policy {policy!r}; a policy is a Schedule, or one of: {accepted}")

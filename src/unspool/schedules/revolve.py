@@ -12,7 +12,7 @@ from unspool.schedules.binomial import Binomial
 class Revolve(FoldedSchedule):
     """Reverse n steps from `slots` snapshots, the initial state among them, with the fewest evaluations.
 
-    n + t(n, slots) evaluations, t = r n - beta(slots + 1, r - 1) [GW2000, p. 26], residuals of `leaf` steps.
+    n + t(n, slots) evaluations, t = r n - beta(slots + 1, r - 1) [GW2000], residuals of `leaf` steps.
     With `leaf` = k, k steps are recorded and reversed at once: n + k t(n / k, slots) evaluations at most.
 
     >>> Revolve(10).steps(1000), Revolve(10, leaf=10).steps(1000)
@@ -27,8 +27,8 @@ class Revolve(FoldedSchedule):
         positive(slots=self.slots, leaf=self.leaf)
 
     def __str__(self) -> str:
-        """Return the policy that makes this schedule."""
-        return f"revolve-{self.slots}" + (f"-{self.leaf}" if self.leaf > 1 else "")
+        """Return the policy that makes this schedule, if there is one."""
+        return f"revolve-{self.slots}" if self.leaf == 1 else repr(self)
 
     def folded(self, n_steps: int) -> Iterator[Action | Binomial]:
         """Yield one binomial part around the initial state, which a single leaf does not need."""

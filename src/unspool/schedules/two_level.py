@@ -1,0 +1,51 @@
+"""Snapshots on disk at equal distances, and binomial checkpointing in memory between them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+
+from unspool.schedules.actions import Action, Advance, Drop, Load, Save, Tier
+from unspool.schedules.base import OnlineSchedule, positive
+from unspool.schedules.binomial import Binomial
+
+
+@dataclass(frozen=True, slots=True)
+class TwoLevel(OnlineSchedule):
+    """Save to disk every `period` steps; reverse each period from its disk snapshot and `slots` in RAM.
+
+    A period of L steps is swept once and costs L + t(L, slots + 1) evaluations on the way back; its disk
+    snapshot is dropped only when the whole period is reversed. n / period disk snapshots, residuals of `leaf`
+    steps.
+
+    >>> TwoLevel(25, 4).steps(100), TwoLevel(1000, 30).steps(10**6)
+    (384, 4438996)
+    """
+
+    period: int
+    slots: int
+    leaf: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are none."""
+        positive(period=self.period, slots=self.slots, leaf=self.leaf)
+
+    @property
+    def last(self) -> int:
+        """Return the leaf: so many steps are recorded at the end of the sweep."""
+        return self.leaf
+
+    def sweep(self) -> Iterator[Action]:
+        """Save to disk and advance, period by period."""
+        for k in count(0, self.period):
+            yield Save(k, Tier.DISK)
+            yield Advance(k, k + self.period)
+
+    def unwinding(self, n_steps: int, held: Mapping[int, int]) -> Iterator[Action | Binomial]:
+        """Reverse each period binomially."""
+        stop = n_steps
+        for start in sorted(held, reverse=True):
+            if start < stop:
+                yield Load(start, held[start])
+                yield Binomial(start, stop, self.slots + 1, self.leaf, (held[start], Tier.RAM))
+                stop = start
+            yield Drop(start, held[start])
