@@ -2,8 +2,8 @@
 
 A step is an ordinary Python function; it may read any traced array of the code around it. While it runs, the listeners
 around it are set aside, and a scope answers for them: what the step reads of their values is noted as a capture, and a
-handle of the step's own tape stands in for it. So no gradient is lost through a closure, and nothing that a step does is
-recorded outside.
+handle of the step's own tape stands in for it. So no gradient is lost through a closure, and nothing that a step does
+is recorded outside.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class LateCaptureError(ReplayError):
 
     def __init__(self, captures: Captures, handle: Traced) -> None:
         super().__init__(
-            f"a step read a traced array of shape {handle.value.shape} from outside that it had not read in the first sweep: "
+            f"a step read a traced array of shape {handle.value.shape} from outside that it had not read in the first "
+            "sweep: "
             "it does not do the same when it is run again. Carry in the state whatever decides what the step reads."
         )
         self.captures = captures

@@ -49,12 +49,12 @@ def _zeros(value: Any) -> Any:
     return np.zeros(t.shape, t.dtype)[()]
 
 
-class custom_vjp:  # noqa: N801 - JAX's name
+class custom_vjp:
     """A function with its own rule for reverse mode.
 
     ``defvjp(fwd, bwd)``: ``fwd(*args)`` returns ``(out, residuals)``; ``bwd(residuals, ct)`` returns a tuple with one
-    cotangent per argument, of its structure and shapes, or None for zero. The function may do anything inside, as calling
-    a library that cannot be traced, on plain arrays. Forward mode raises `UnsupportedError`.
+    cotangent per argument, of its structure and shapes, or None for zero. The function may do anything inside, as
+    calling a library that cannot be traced, on plain arrays. Forward mode raises `UnsupportedError`.
 
     >>> import numpy as np, unspool
     >>> @unspool.custom_vjp
@@ -99,7 +99,8 @@ class custom_vjp:  # noqa: N801 - JAX's name
 
         def push(values: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
             raise UnsupportedError(
-                f"{name} has a rule for reverse mode only (custom_vjp), and forward mode came through it. Use grad, vjp or "
+                f"{name} has a rule for reverse mode only (custom_vjp), and forward mode came through it. Use grad, "
+                "vjp or "
                 'jacobian(mode="reverse"), or give it a jvp with custom_jvp, which serves both.'
             )
 
@@ -114,7 +115,9 @@ def _cotangents(back: Any, call: _Call, values: Sequence[Any], wanted: int, name
     n_args = len(call.structure.children)
     if not isinstance(back, tuple) or len(back) != n_args:
         found = f"{len(back)} entries" if isinstance(back, tuple) else type(back).__name__
-        raise InputError(f"the rule of {name} must return a tuple with {n_args} cotangents, one per argument; got {found}")
+        raise InputError(
+            f"the rule of {name} must return a tuple with {n_args} cotangents, one per argument; got {found}"
+        )
     spread: list[Any] = []
     for number, (ct, structure) in enumerate(zip(back, call.structure.children, strict=True)):
         leaves, found = ([None] * structure.n_leaves, structure) if ct is None else flatten(ct)
@@ -128,18 +131,19 @@ def _cotangents(back: Any, call: _Call, values: Sequence[Any], wanted: int, name
             ct = _zeros(value) if ct is None else ct if isinstance(ct, Traced) else np.asarray(ct)[()]
             if ct.shape != value.shape:
                 raise InputError(
-                    f"the rule of {name} gave a cotangent {ArrayType.of(ct)} for an argument {ArrayType.of(value)}; the shapes "
+                    f"the rule of {name} gave a cotangent {ArrayType.of(ct)} for an argument {ArrayType.of(value)}; "
+                    "the shapes "
                     "must be the same"
                 )
             result.append(ct if ct.dtype == value.dtype else ct.astype(value.dtype))
     return result
 
 
-class custom_jvp:  # noqa: N801 - JAX's name
+class custom_jvp:
     """A function with its own rule for both modes, given as a jvp.
 
-    ``defjvp(rule)``: ``rule(primals, tangents)`` returns ``(out, tangent_out)``; it must be linear in the tangents, since
-    reverse mode transposes it.
+    ``defjvp(rule)``: ``rule(primals, tangents)`` returns ``(out, tangent_out)``; it must be linear in the tangents,
+    since reverse mode transposes it.
 
     >>> import numpy as np, unspool
     >>> @unspool.custom_jvp
@@ -178,9 +182,7 @@ class custom_jvp:  # noqa: N801 - JAX's name
             tape = Tape()
             with listening(tape):
                 try:
-                    handles = [
-                        tape.input(_zeros(v)) if wanted >> k & 1 else _zeros(v) for k, v in enumerate(values)
-                    ]
+                    handles = [tape.input(_zeros(v)) if wanted >> k & 1 else _zeros(v) for k, v in enumerate(values)]
                     out, moved = push(values, tuple(handles))
                     nodes = [tape.node_of(t) for t in moved]
                 finally:

@@ -1,6 +1,7 @@
 """The main job: fit a simulation to real data by its gradient, and see what each policy costs.
 
-The data is the Hudson Bay Company's record of hare and lynx pelts, in thousands, as printed in Elton & Nicholson (1942).
+The data is the Hudson Bay Company's record of hare and lynx pelts, in thousands, as printed in Elton & Nicholson
+(1942).
 """
 
 from __future__ import annotations
@@ -19,7 +20,29 @@ from unspool.schedules import Every, Revolve, Schedule, StoreAll
 from unspool.transforms import value_and_grad
 
 YEARS = np.arange(1900, 1921)
-HARE = (30, 47.2, 70.2, 77.4, 36.3, 20.6, 18.1, 21.4, 22, 25.4, 27.1, 40.3, 57, 76.6, 52.3, 19.5, 11.2, 7.6, 14.6, 16.2, 24.7)
+HARE = (
+    30,
+    47.2,
+    70.2,
+    77.4,
+    36.3,
+    20.6,
+    18.1,
+    21.4,
+    22,
+    25.4,
+    27.1,
+    40.3,
+    57,
+    76.6,
+    52.3,
+    19.5,
+    11.2,
+    7.6,
+    14.6,
+    16.2,
+    24.7,
+)
 LYNX = (4, 6.1, 9.8, 35.2, 59.4, 41.7, 19, 13, 8.3, 9.1, 7.4, 8, 12.3, 19.5, 45.7, 51.1, 29.7, 15.8, 9.7, 10.1, 8.6)
 PELTS = np.array([HARE, LYNX]).T
 
@@ -63,7 +86,7 @@ def loss_of(steps_per_year: int, policy: Schedule) -> Callable[[Any], Any]:
 
 def demo(*, steps_per_year: int = 100, out: Path = Path()) -> None:
     """Fit, check the gradient, compare the policies, and draw."""
-    from scipy.optimize import minimize  # noqa: PLC0415 - scipy costs more to import than unspool
+    from scipy.optimize import minimize
 
     n_steps = (len(YEARS) - 1) * steps_per_year
     policy = Revolve(30)
@@ -90,7 +113,10 @@ def check_gradient(loss: Callable[[Any], Any], x: np.ndarray) -> None:
     direction = np.random.default_rng(0).normal(size=x.shape)
     taped = value_and_grad(loss)(x)[1] @ direction
     stepped = loss(x + 1e-30j * direction).imag / 1e-30
-    print(f"gradient in a random direction: {taped:.12f}, by complex step {stepped:.12f}, difference {abs(taped - stepped):.1e}")
+    print(
+        f"gradient in a random direction: {taped:.12f}, by complex step {stepped:.12f}, "
+        f"difference {abs(taped - stepped):.1e}"
+    )
 
 
 def compare(steps_per_year: int, x: np.ndarray) -> tuple[Log, list[float], bool]:
@@ -109,7 +135,7 @@ def compare(steps_per_year: int, x: np.ndarray) -> tuple[Log, list[float], bool]
 @contextmanager
 def _counter(unit: str) -> Iterator[Callable[[Any], Any]]:
     """A progress bar that counts what passes through."""
-    from tqdm.auto import tqdm  # noqa: PLC0415 - only when a bar is shown
+    from tqdm.auto import tqdm
 
     with tqdm(desc="fit", unit=f" {unit}") as bar:
 
@@ -124,7 +150,7 @@ def _counter(unit: str) -> Iterator[Callable[[Any], Any]]:
 def draw(x: np.ndarray, steps_per_year: int, log: Log, seconds: list[float], out: Path) -> None:
     """Write two pictures: the fit over the data, and memory against time by policy."""
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
+        from matplotlib.figure import Figure
     except ImportError:
         print("\nno pictures: matplotlib is not installed (pip install 'unspool[plot]')")
         return
@@ -152,4 +178,3 @@ def draw(x: np.ndarray, steps_per_year: int, log: Log, seconds: list[float], out
     memory_file = out / "unspool-demo-memory.png"
     figure.savefig(memory_file, dpi=120)
     print(f"\nwrote {fit_file} and {memory_file}")
-

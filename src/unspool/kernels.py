@@ -18,9 +18,9 @@ Cotangents = tuple[Any, ...]  # one per array of the state, None where it is zer
 class Kernels:
     """What an executor needs of a step: three functions on a range of steps, and the layout of the state.
 
-    ``advance(state, start, stop)`` returns the state at ``stop``, or earlier where a while loop ends, and the step reached.
-    ``record`` does the same and also returns the residuals of each step in order. ``reverse(ct, residuals, start, stop)``
-    carries the cotangent back and empties the list of residuals. Advance and record leave the same bits.
+    ``advance(state, start, stop)`` returns the state at ``stop``, or earlier where a while loop ends, and the step
+    reached. ``record`` does the same and also returns the residuals of each step in order. ``reverse(ct, residuals,
+    start, stop)`` carries the cotangent back and empties the list of residuals. Advance and record leave the same bits.
     ``going(state, step)`` asks a while loop whether there is a step at all. ``residual_bytes(residuals)`` weighs.
     """
 

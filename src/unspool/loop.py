@@ -20,7 +20,8 @@ from unspool.stores import RamStore
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop before it runs: its step on flat lists of leaves, its length (None: until the condition fails), its schedule.
+    """A loop before it runs: its step on flat lists of leaves, its length (None: until the condition fails), its
+    schedule.
 
     ``names`` say where each leaf of the state stands in the user's nest.
     """
@@ -134,13 +135,14 @@ class Sweep:
 
 
 def _resident_bytes() -> int:
-    import psutil  # noqa: PLC0415 - only when somebody observes
+    import psutil
 
     return int(psutil.Process().memory_info().rss)
 
 
 def progress_bar(loop: Loop, total: int | None) -> Any:
-    from tqdm.auto import tqdm  # noqa: PLC0415 - only when a bar is shown
+    """A bar for so many evaluations and reversals of steps, or for a number not known."""
+    from tqdm.auto import tqdm
 
     return tqdm(total=total, desc=loop.name, unit="step")
 

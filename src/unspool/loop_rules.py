@@ -1,7 +1,8 @@
 """How a loop meets its surroundings: run plainly, as one node on a tape, or as a primitive whose rules are loops again.
 
-The derivative of a loop in a direction is a loop over (state, tangent), whose step is the jvp of the step. The way back of
-that *tangent loop* gives the second derivatives, so that two primitives close the circle for every nesting of transforms:
+The derivative of a loop in a direction is a loop over (state, tangent), whose step is the jvp of the step. The way
+back of that *tangent loop* gives the second derivatives, so that two primitives close the circle for every nesting of
+transforms:
 
     loop(x) -> y              jvp: the tangent loop           vjp: loop_vjp(x, ct)
     loop_vjp(x, ct) -> ctx    jvp, vjp: loop_vjp of the tangent loop, and the tangent loop itself
@@ -23,6 +24,7 @@ from unspool.loop import Loop, Sweep, plain_state, progress_bar
 from unspool.tangents import Tangents
 from unspool.tape import Tape
 
+
 def run_loop(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Carry the loop out in whatever surrounds it; return the leaves of the final state and of the outputs."""
     listeners = [listener for listener in active() if listener.scope is None and listener.recording]
@@ -39,7 +41,9 @@ def _constants(top: Listener | None, values: Sequence[Any]) -> list[Any]:
     return [v if top is None or v.dtype.kind not in "fc" else top.constant(v) for v in values]
 
 
-def _plainly(loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any] = ()) -> tuple[Sequence[Any], Sequence[Any]]:
+def _plainly(
+    loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any] = ()
+) -> tuple[Sequence[Any], Sequence[Any]]:
     """Run the loop forwards only."""
     bar = progress_bar(loop, loop.n_steps) if loop.progress else None
     state = plain_state(init)
@@ -78,9 +82,7 @@ def _on_tape(tape: Tape, loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> 
         ]
 
     outs = tape.append((*final, *ys), [nodes[k] for k in wanted], pull)
-    leaves = [
-        out if out.dtype.kind in "fc" else plain for out, plain in zip(outs, (*final, *ys), strict=True)
-    ]
+    leaves = [out if out.dtype.kind in "fc" else plain for out, plain in zip(outs, (*final, *ys), strict=True)]
     return leaves[: len(final)], leaves[len(final) :]
 
 
@@ -244,7 +246,9 @@ def loop_primitive(loop: Loop, form: Form) -> Primitive:
         return outs, pull
 
     def push(operands: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-        outs = bind(loop_primitive(*_tangent(loop, form, operands)), *_doubled(form.split(operands), form.split(tangents)))
+        outs = bind(
+            loop_primitive(*_tangent(loop, form, operands)), *_doubled(form.split(operands), form.split(tangents))
+        )
         return _halved([[_is_float(x) for x in operands[: form.n_state]], form.output_floats], outs)
 
     primitive = Primitive(loop.name, evaluate, multiple=True, record=record, push=push)
@@ -252,7 +256,8 @@ def loop_primitive(loop: Loop, form: Form) -> Primitive:
 
 
 def loop_vjp_primitive(loop: Loop, form: Form) -> Primitive:
-    """The way back as a function: (operands, cotangents of the float results) to the cotangents of the float operands."""
+    """The way back as a function: (operands, cotangents of the float results) to the cotangents of the float
+    operands."""
 
     def split(values: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
         n = form.n_state + form.n_xs + form.n_captures

@@ -1,7 +1,7 @@
 """Loops that can be differentiated: fori_loop, scan and while_loop in JAX's shapes, with a policy.
 
-A loop is one node on the tape around it; what the way back keeps is the policy's choice, and the gradient is the same to
-the last bit whatever it is.
+A loop is one node on the tape around it; what the way back keeps is the policy's choice, and the gradient is the same
+to the last bit whatever it is.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def fori_loop(
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
 
-    ``init_val`` is an array or any nest of arrays; ``body_fun`` returns the same structure, shapes and dtypes. Arrays that
-    the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a `Schedule`, or
-    "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same to the last bit.
-    ``progress`` shows a bar. Raises `StateError` when the state changes its type, `ReplayError` when a step does not repeat
-    itself, and whatever the body raises, with the step number added.
+    ``init_val`` is an array or any nest of arrays; ``body_fun`` returns the same structure, shapes and dtypes. Arrays
+    that the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a
+    `Schedule`, or "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same
+    to the last bit. ``progress`` shows a bar. Raises `StateError` when the state changes its type, `ReplayError` when
+    a step does not repeat itself, and whatever the body raises, with the step number added.
 
     >>> import numpy as np, unspool
     >>> def decayed(rate):
@@ -72,9 +72,9 @@ def scan(
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
 
-    ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients go to
-    ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it. ``policy`` and
-    ``progress`` are those of `fori_loop`.
+    ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients
+    go to ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it.
+    ``policy`` and ``progress`` are those of `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def walk(forces):
@@ -91,7 +91,7 @@ def scan(
 
     def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
         result = f(structure.unflatten(state), inputs_structure.unflatten(inputs))
-        if not isinstance(result, tuple) or len(result) != 2:  # noqa: PLR2004 - a pair
+        if not isinstance(result, tuple) or len(result) != 2:
             raise StateError(f"the step of scan returned {type(result).__name__}; it must return a pair (carry, y)")
         outputs, outputs_structure = flatten(result[1])
         if found and found[0] != outputs_structure:
@@ -116,12 +116,14 @@ def while_loop(
 ) -> Any:
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
 
-    The number of steps need not be known: ``policy`` is one that does not ask for it, as "none", "every-k" or "online-c".
-    The condition has no derivative. The rest is as in `fori_loop`.
+    The number of steps need not be known: ``policy`` is one that does not ask for it, as "none", "every-k" or
+    "online-c". The condition has no derivative. The rest is as in `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def root(a):  # Newton's method for the square root
-    ...     return unspool.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, 1.0, policy="online-3")
+    ...     def better(x):
+    ...         return (x + a / x) / 2
+    ...     return unspool.while_loop(lambda x: abs(x * x - a) > 1e-12, better, 1.0, policy="online-3")
     >>> unspool.grad(root)(4.0).round(9)
     np.float64(0.25)
     """
@@ -203,7 +205,7 @@ def _loop(
 
 
 def _number(value: Any, name: str) -> int:
-    if isinstance(value, Traced) or isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         kind = type(value).__name__
         raise InputError(f"{name} must be an int, not {kind}: a number of steps that depends on values is a while_loop")
     return int(value)
@@ -214,7 +216,8 @@ def _state(nest: Any, name: str) -> tuple[list[Any], Structure]:
     for leaf, path in zip(leaves, structure.paths(), strict=True):
         if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
             raise InputError(
-                f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays and numbers; "
+                f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays and "
+                "numbers; "
                 "keep other things in the code around the loop."
             )
     return leaves, structure
@@ -224,7 +227,8 @@ def _returned(nest: Any, structure: Structure, name: str, k: int) -> list[Any]:
     leaves, found = flatten(nest)
     if found != structure:
         raise StateError(
-            f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step must return "
+            f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step "
+            "must return "
             "its state in the structure in which it got it."
         )
     return leaves

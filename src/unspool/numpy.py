@@ -2,8 +2,8 @@
 
 ``import unspool.numpy as np`` in the place of ``import numpy as np``: every name is NumPy's own, except that inside a
 function that is being differentiated ``zeros``, ``ones``, ``empty``, ``full``, ``eye``, ``identity``, ``arange``,
-``linspace``, ``array`` and ``asarray`` return arrays into which traced values can be written, and ``array`` joins traced
-values. Integer and boolean results stay plain.
+``linspace``, ``array`` and ``asarray`` return arrays into which traced values can be written, and ``array`` joins
+traced values. Integer and boolean results stay plain.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _has_traced(nest: Any) -> bool:
     return isinstance(nest, Traced) or (isinstance(nest, list | tuple) and any(map(_has_traced, nest)))
 
 
-def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - NumPy's name
+def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """`numpy.array`, of nested lists that may hold traced values too.
 
     >>> import unspool, unspool.numpy as unp

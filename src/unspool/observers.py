@@ -12,9 +12,9 @@ from unspool.schedules import OnlineSchedule, Schedule, simulate
 class LoopReport:
     """What one run of a loop did: counted, weighed and timed.
 
-    ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes`` is
-    measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of the
-    first step that was recorded. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
+    ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes``
+    is measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of
+    the first step that was recorded. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
     """
 
     name: str

@@ -19,8 +19,8 @@ from unspool.stores import Store
 class Run:
     """One run of a loop under a schedule: `forward` up to the turn, then `reverse` back to the start.
 
-    ``n_steps`` is None for a loop that ends by a condition; that takes an `OnlineSchedule`. The state at every snapshot is
-    remembered by a digest, and compared when a recomputation arrives there: ReplayError if the bits differ.
+    ``n_steps`` is None for a loop that ends by a condition; that takes an `OnlineSchedule`. The state at every
+    snapshot is remembered by a digest, and compared when a recomputation arrives there: ReplayError if the bits differ.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Run:
         self._digests: dict[int, tuple[int, ...]] = {}
         self._turned = False
 
-    # --- the two halves -------------------------------------------------------------------------------------------------
+    # --- the two halves -----------------------------------------------------------------------------------------------
     def forward(self, state: State) -> State:
         """Carry out the actions up to the turn; return the final state."""
         begin = perf_counter()
@@ -91,7 +91,7 @@ class Run:
         self._digests.clear()
         self.state = ()
 
-    # --- a loop of unknown length -----------------------------------------------------------------------------------------
+    # --- a loop of unknown length -------------------------------------------------------------------------------------
     def _sweep_online(self) -> None:
         schedule = self.schedule
         if not isinstance(schedule, OnlineSchedule):
@@ -128,7 +128,7 @@ class Run:
                 return
             del self._taped[: max(0, len(self._taped) - last)]
 
-    # --- six verbs --------------------------------------------------------------------------------------------------------
+    # --- six verbs ----------------------------------------------------------------------------------------------------
     def _apply(self, action: Action) -> None:
         begin = perf_counter() if self.report is not None else 0.0
         match action:
@@ -164,7 +164,7 @@ class Run:
             raise PolicyError(f"the policy {self.schedule} uses the tier {tier!r}, for which there is no store")
         return self.stores[tier]
 
-    # --- replay by value --------------------------------------------------------------------------------------------------
+    # --- replay by value ----------------------------------------------------------------------------------------------
     def _check(self, step: int) -> None:
         """Compare the live state with what it was here the first time, where that is known."""
         known = self._digests.get(step)
@@ -173,7 +173,7 @@ class Run:
                 if before != now:
                     raise ReplayError(self._replay_error(step, position))
 
-    # --- accounts ---------------------------------------------------------------------------------------------------------
+    # --- accounts -----------------------------------------------------------------------------------------------------
     def _spent(self, phase: str, begin: float) -> None:
         if self.report is not None:
             self.report.add_seconds(phase, perf_counter() - begin)

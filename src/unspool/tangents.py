@@ -11,7 +11,8 @@ from unspool.variable import Variable
 
 
 class Tangents(Listener):
-    """Listens to values: computes each operation and its tangent at once. The node of a value is its tangent or None."""
+    """Listens to values: computes each operation and its tangent at once. The node of a value is its tangent or
+    None."""
 
     __slots__ = ("level", "recording", "scope")
 

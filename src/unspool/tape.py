@@ -1,8 +1,9 @@
 """The tape: what happened, in order, and the sweep that carries cotangents back along it.
 
-A node is a tuple (pull, parents, residuals, params). Nodes are append-only, so the reverse of recording is a topological
-order: the sweep is one loop, without a graph search and without recursion. Views and in-place writes never change a
-recorded value: a write makes a new node and lets the written handle stand for it (``docs/decisions/0001-in-place.md``).
+A node is a tuple (pull, parents, residuals, params). Nodes are append-only, so the reverse of recording is a
+topological order: the sweep is one loop, without a graph search and without recursion. Views and in-place writes never
+change a recorded value: a write makes a new node and lets the written handle stand for it
+(``docs/decisions/0001-in-place.md``).
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 class Tape(Listener):
     """Listens to values: computes each operation at once and appends what the way back needs.
 
-    A tape that does not record follows its values all the same, so that code runs alike in both modes; it holds nothing.
+    A tape that does not record follows its values all the same, so that code runs alike in both modes; it holds
+    nothing.
     """
 
     __slots__ = ("copies", "inputs", "level", "nodes", "recording", "scope")
@@ -168,7 +170,7 @@ class Tape(Listener):
         if not wanted:
             return Variable(out, self, -1)
         shape, dtype = out.shape, out.dtype
-        plain = (wanted == 2 or (a.shape == shape and a.dtype is dtype)) and (  # noqa: PLR2004 - bits of wanted
+        plain = (wanted == 2 or (a.shape == shape and a.dtype is dtype)) and (
             wanted == 1 or (b.shape == shape and b.dtype is dtype)
         )
         rule = primitive.pulls.get((wanted, 2, plain)) or primitive.pull_for(wanted, 2, plain)
@@ -243,7 +245,7 @@ class Tape(Listener):
                 parts = pull(ct, *residuals)
             else:
                 parts = pull(ct, *residuals, **params)
-            for parent, part in zip(parents, parts):  # noqa: B905 - the hot loop; equal by construction
+            for parent, part in zip(parents, parts):
                 before = cts[parent]
                 cts[parent] = part if before is None else before + part
         return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]

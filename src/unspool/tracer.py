@@ -34,12 +34,12 @@ class Tracer(Listener):
         self.consts: list[tuple[Var, np.ndarray]] = []
         self.n_vars = 0
 
-    def var(self, type: ArrayType) -> Var:  # noqa: A002 - what a type is called
+    def var(self, type: ArrayType) -> Var:
         """A new name."""
         self.n_vars += 1
         return Var(self.n_vars - 1, type)
 
-    def input(self, type: ArrayType) -> Variable:  # noqa: A002
+    def input(self, type: ArrayType) -> Variable:
         """A value of which only the type is known."""
         return Variable(type, self, self.var(type))
 
@@ -55,7 +55,9 @@ class Tracer(Listener):
         value = resolve(value)
         if isinstance(value, Traced):
             if fresh(value).listener is not self:
-                raise InputError("a function that is traced into a program read a traced value from outside: pass it in")
+                raise InputError(
+                    "a function that is traced into a program read a traced value from outside: pass it in"
+                )
             var: Var = value.node
             return var
         if type(value) in (bool, int, float, complex):
@@ -66,9 +68,7 @@ class Tracer(Listener):
     def bind(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Write the operation down as an equation."""
         operands = tuple(map(self.atom, args))
-        types = result_types(
-            primitive, tuple(a.value if isinstance(a, Literal) else a.type for a in operands), params
-        )
+        types = result_types(primitive, tuple(a.value if isinstance(a, Literal) else a.type for a in operands), params)
         outputs = tuple(map(self.var, types))
         self.equations.append(Equation(primitive, operands, tuple(params.items()), outputs, _line()))
         results = tuple([Variable(var.type, self, var) for var in outputs])

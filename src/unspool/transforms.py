@@ -105,9 +105,10 @@ def _loss(out: Any, name: str) -> Any:
     """Refuse what is not one real number."""
     if out is None:
         raise InputError(f"{name} returned None: a function to be differentiated must return its loss")
-    if isinstance(out, list | tuple | dict) or not hasattr(out, "shape") and not isinstance(out, float | int | complex):
+    if not hasattr(out, "shape") and not isinstance(out, float | int | complex):
         raise InputError(
-            f"{name} returned {type(out).__name__}, not one number. Return the loss alone, or (loss, aux) with has_aux=True."
+            f"{name} returned {type(out).__name__}, not one number. Return the loss alone, or (loss, aux) with "
+            "has_aux=True."
         )
     found = ArrayType.of(out)
     if found.shape != ():
@@ -117,7 +118,8 @@ def _loss(out: Any, name: str) -> Any:
         )
     if found.dtype.kind == "c":
         raise InputError(
-            f"{name} returned a complex number: the gradient is that of a real loss. Take np.real or np.abs of it, or use "
+            f"{name} returned a complex number: the gradient is that of a real loss. Take np.real or np.abs of it, or "
+            "use "
             "unspool.vjp."
         )
     return out
@@ -127,9 +129,10 @@ def _loss(out: Any, name: str) -> Any:
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
     """The function that returns ``(f(*args), gradient)``.
 
-    ``f`` returns one real number, or ``(loss, aux)`` with ``has_aux``. The gradient has the structure, shapes and dtypes of
-    the argument ``argnums``, or is a tuple of such for several. With ``has_aux`` the result is ``((loss, aux), gradient)``.
-    Raises `InputError` for arguments that are not real or complex floats and for a loss that is not one number.
+    ``f`` returns one real number, or ``(loss, aux)`` with ``has_aux``. The gradient has the structure, shapes and
+    dtypes of the argument ``argnums``, or is a tuple of such for several. With ``has_aux`` the result is ``((loss,
+    aux), gradient)``. Raises `InputError` for arguments that are not real or complex floats and for a loss that is not
+    one number.
 
     >>> import unspool
     >>> unspool.value_and_grad(lambda p: (p["a"] + p["b"]) * (p["b"] + 1))({"a": 2.0, "b": 1.0})
@@ -146,7 +149,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
             variables = [tape.input(value) for value in values]
             try:
                 out = f(*_replaced(args, positions, _unflatten(structures, variables)), **kwargs)
-                if has_aux and not (isinstance(out, tuple) and len(out) == 2):  # noqa: PLR2004 - a pair
+                if has_aux and not (isinstance(out, tuple) and len(out) == 2):
                     raise InputError(f"{name} returned {type(out).__name__}; has_aux=True expects (loss, aux)")
                 loss, aux = out if has_aux else (out, None)
                 loss = _loss(loss, name)
@@ -226,7 +229,11 @@ def _directions(nest: Any, structure: Structure, types: Sequence[ArrayType], wha
     result = []
     for leaf, t, path in zip(leaves, types, structure.paths(), strict=True):
         value = leaf if isinstance(leaf, Traced) else np.asarray(leaf)
-        if value.shape != t.shape or (value.dtype.kind == "c" and t.dtype.kind != "c") or value.dtype.kind not in "biufc":
+        if (
+            value.shape != t.shape
+            or (value.dtype.kind == "c" and t.dtype.kind != "c")
+            or value.dtype.kind not in "biufc"
+        ):
             raise InputError(f"{what}{path} is {ArrayType.of(value)}; expected {t}")
         if value.dtype != t.dtype and t.dtype.kind in "fc":
             value = value.astype(t.dtype)
@@ -238,8 +245,8 @@ def _directions(nest: Any, structure: Structure, types: Sequence[ArrayType], wha
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> tuple[Any, ...]:
     """``(f(*primals), tangent_out)``: the derivative in the direction of the tangents, by forward mode.
 
-    ``primals`` and ``tangents`` are sequences of equal structure. Nothing is kept: memory does not grow with the length of
-    the computation. With ``has_aux`` the result is ``(out, tangent_out, aux)``.
+    ``primals`` and ``tangents`` are sequences of equal structure. Nothing is kept: memory does not grow with the
+    length of the computation. With ``has_aux`` the result is ``(out, tangent_out, aux)``.
 
     >>> import unspool
     >>> unspool.jvp(np.sin, (0.0,), (2.0,))
@@ -277,9 +284,9 @@ def _zeros_like(value: Any) -> Any:
 def jacobian(f: Function, argnums: int | Sequence[int] = 0, *, mode: str | None = None) -> Function:
     """The function that returns all first derivatives of all results.
 
-    For an array result of shape ``out`` and an array argument of shape ``in`` it is an array of shape ``(*out, *in)``; for
-    nests it is the nest of the results, each leaf being the nest of the argument. ``mode`` is "reverse" (one sweep back per
-    result), "forward" (one sweep per argument entry), or None, which counts both and takes the cheaper.
+    For an array result of shape ``out`` and an array argument of shape ``in`` it is an array of shape ``(*out, *in)``;
+    for nests it is the nest of the results, each leaf being the nest of the argument. ``mode`` is "reverse" (one sweep
+    back per result), "forward" (one sweep per argument entry), or None, which counts both and takes the cheaper.
 
     >>> import unspool
     >>> unspool.jacobian(lambda x: np.stack([x[0] * x[1], x[1] ** 2]))(np.array([3.0, 2.0]))
@@ -381,7 +388,8 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def hvp(f: Function) -> Function:
     """The function ``(x, v, *args) -> H v``: the Hessian of ``f(x, *args)`` in x times a vector, without the Hessian.
 
-    ``v`` has the structure and shapes of ``x``. It costs a small multiple of one gradient: forward mode over reverse mode.
+    ``v`` has the structure and shapes of ``x``. It costs a small multiple of one gradient: forward mode over reverse
+    mode.
 
     >>> import unspool
     >>> unspool.hvp(lambda x: np.sum(x**3))(np.array([1.0, 2.0]), np.array([1.0, 1.0]))

@@ -1,8 +1,8 @@
 """Variable: an array that is being listened to, and that behaves as NumPy's own.
 
-A Variable answers to NumPy's protocols, so that user code keeps ``import numpy as np``. It is a handle: an in-place write
-(``u[1:-1] = v``, ``u += v``, ``out=u``) makes the handle, its base and its views stand for the new value, as NumPy's
-aliasing has it, while every value that was recorded before stays as it was.
+A Variable answers to NumPy's protocols, so that user code keeps ``import numpy as np``. It is a handle: an in-place
+write (``u[1:-1] = v``, ``u += v``, ``out=u``) makes the handle, its base and its views stand for the new value, as
+NumPy's aliasing has it, while every value that was recorded before stays as it was.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Variable(Traced):
     """A traced array: what a function that is being differentiated computes with.
 
     It is made by the transforms, not by users. ``value`` is the array as NumPy has computed it (of a type only, while a
-    program is being traced). All operators, NumPy functions in the function table and array methods work on it; what has
-    no derivative rule raises `UnsupportedError` with its name, and what would lose the derivative (``float(x)``,
+    program is being traced). All operators, NumPy functions in the function table and array methods work on it; what
+    has no derivative rule raises `UnsupportedError` with its name, and what would lose the derivative (``float(x)``,
     ``np.asarray(x)``) raises `DetachedError`.
 
     >>> import unspool
@@ -71,12 +71,12 @@ class Variable(Traced):
         return int(self.value.dtype.itemsize)
 
     @property
-    def T(self) -> Any:  # noqa: N802 - NumPy's name
+    def T(self) -> Any:
         """The transpose: the axes in reverse order, as a view."""
         return np.transpose(self)
 
     @property
-    def mT(self) -> Any:  # noqa: N802 - NumPy's name
+    def mT(self) -> Any:
         """The transpose of the last two axes, as a view."""
         return np.swapaxes(self, -1, -2)
 
@@ -139,7 +139,8 @@ class Variable(Traced):
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         """Refuse: the array would carry no derivative."""
         raise DetachedError(
-            f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, which "
+            f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, "
+            "which "
             "would lose its derivative. Make the array that receives it with np.zeros_like(x) or "
             "unspool.numpy.zeros(shape), join values with np.stack or np.concatenate instead of np.array, or use "
             "unspool.stop_gradient(x) to have the plain value."
@@ -148,7 +149,8 @@ class Variable(Traced):
     # --- what would detach ------------------------------------------------------------------------------------------
     def _detached(self, by: str) -> NoReturn:
         raise DetachedError(
-            f"{by} of a traced value of shape {self.shape} would give a plain number without its derivative. Use the NumPy "
+            f"{by} of a traced value of shape {self.shape} would give a plain number without its derivative. Use the "
+            "NumPy "
             "function of the same name (np.sin for math.sin), return the traced value itself, or use "
             "unspool.stop_gradient(x) to have the plain value."
         )
@@ -221,7 +223,8 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     if method == "__call__":
         if kwargs:
             raise UnsupportedError(
-                f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. Use "
+                f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. "
+                "Use "
                 "np.where to choose elements and astype to convert."
             )
         entry = TABLE.get(ufunc)
@@ -230,7 +233,8 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         entry = TABLE.get(_METHODS.get((ufunc, method), len))
     if entry is None:
         raise UnsupportedError(
-            f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give it "
+            f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give "
+            "it "
             "a rule with unspool.custom_vjp."
         )
     if method in ("reduce", "accumulate") and len(inputs) == 1:
@@ -254,7 +258,8 @@ def _into(out: Any, result: Any, name: str) -> Any:
     """Write a result where ``out=`` says."""
     if not isinstance(out, Variable):
         raise DetachedError(
-            f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it with "
+            f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it "
+            "with "
             "np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
         )
     assign(out, _fitted(out, result, name))
@@ -265,7 +270,8 @@ def _fitted(handle: Variable, result: Any, name: str) -> Any:
     """The result in the handle's dtype, under NumPy's rules for in-place operations."""
     if result.shape != handle.shape:
         raise ValueError(
-            f"{name}: the result has the shape {result.shape} and cannot be written into an array of shape {handle.shape}"
+            f"{name}: the result has the shape {result.shape} and cannot be written into an array of shape "
+            f"{handle.shape}"
         )
     if result.dtype == handle.dtype:
         return result

@@ -1,4 +1,5 @@
-"""Kernels that call the user's function: once per step, on traced values, with a tape for every step that is recorded."""
+"""Kernels that call the user's function: once per step, on traced values, with a tape for every step that is
+recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from unspool.tape import Copies, Tape, held
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a step runs in: the listeners around the loop, and ``read(j)``, the handle of capture j on the step's tape."""
+    """What a step runs in: the listeners around the loop, and ``read(j)``, the handle of capture j on the step's
+    tape."""
 
     listeners: tuple[Listener, ...]
     read: Callable[[int], Any]
@@ -29,7 +31,9 @@ class Surroundings:
 class FlatStep(Protocol):
     """A step on flat lists of leaves: ``(k, state, inputs, surroundings) -> (state, outputs)``."""
 
-    def __call__(self, k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
+    def __call__(
+        self, k: int, state: list[Any], inputs: list[Any], around: Surroundings
+    ) -> tuple[list[Any], list[Any]]:
         """Run step k."""
 
 
@@ -85,9 +89,7 @@ class Steps:
 
     def kernels(self) -> Kernels:
         """The functions that an executor calls."""
-        return Kernels(
-            self.advance, self.record, self.reverse, self.going, self.residual_bytes, Layout.of(self.types)
-        )
+        return Kernels(self.advance, self.record, self.reverse, self.going, self.residual_bytes, Layout.of(self.types))
 
     # --- one step -----------------------------------------------------------------------------------------------------
     def _listeners(self) -> tuple[Listener, ...]:
@@ -138,8 +140,7 @@ class Steps:
                 finally:
                     tape.close()
         except BaseException as error:
-            if isinstance(error, Exception) or isinstance(error, KeyboardInterrupt):
-                error.add_note(f"in step {k} of {self.loop_name}")
+            error.add_note(f"in step {k} of {self.loop_name}")
             raise
         self.swept = max(self.swept, k + 1)
         if self.tick is not None:
@@ -153,15 +154,17 @@ class Steps:
         found = ArrayType.of(value)
         if found != expected:
             raise StateError(
-                f"the state of {self.loop_name} changed its type in step {k}: state{self.names[position]} was {expected} "
-                f"and became {found}. A step must return its state in the shape and dtype in which it got it: start from "
+                f"the state of {self.loop_name} changed its type in step {k}: state{self.names[position]} was "
+                f"{expected} "
+                f"and became {found}. A step must return its state in the shape and dtype in which it got it: start "
+                "from "
                 "a float (1.0 for 1), or convert with astype."
             )
         if not isinstance(leaf, Traced) and isinstance(value, np.ndarray):
             value = np.array(value)  # the step may go on to write into its own array
         return np.ascontiguousarray(value) if value.ndim else value[()]
 
-    # --- per-step outputs -----------------------------------------------------------------------------------------------
+    # --- per-step outputs ---------------------------------------------------------------------------------------------
     def _put_out(self, k: int, outputs: list[Any]) -> None:
         if not outputs:
             self.ys = self.ys or []
@@ -179,11 +182,12 @@ class Steps:
             if y.shape[1:] != row.shape or y.dtype != row.dtype:
                 raise StateError(
                     f"the output of {self.loop_name} changed its type in step {k}: it was "
-                    f"{ArrayType(y.dtype, y.shape[1:])} and became {ArrayType.of(row)}. Every step must put out the same type."
+                    f"{ArrayType(y.dtype, y.shape[1:])} and became {ArrayType.of(row)}. Every step must put out the "
+                    "same type."
                 )
             y[k] = row
 
-    # --- ranges of steps --------------------------------------------------------------------------------------------------
+    # --- ranges of steps ----------------------------------------------------------------------------------------------
     def going(self, state: State, step: int) -> bool:
         """Whether there is a step to take."""
         if self.condition is None:
@@ -228,7 +232,9 @@ class Steps:
         for k in range(stop - 1, start - 1, -1):
             taped = residuals.pop()
             seeds = [(node, ct) for node, ct in zip(taped.state_nodes, cts, strict=True) if ct is not None]
-            seeds += [(node, ct[k]) for node, ct in zip(taped.output_nodes, self.cts_ys, strict=False) if ct is not None]
+            seeds += [
+                (node, ct[k]) for node, ct in zip(taped.output_nodes, self.cts_ys, strict=False) if ct is not None
+            ]
             try:
                 back = iter(taped.tape.sweep(seeds, free=True))
             except BaseException as error:
@@ -291,8 +297,11 @@ def _root(value: Any) -> Any:
 def replay_message(what: str) -> str:
     """What to say when a step is found not to repeat itself."""
     return (
-        f"{what} came out differently when the step was run again, so the gradient would be wrong. A step must be a function "
-        "of its state: it may not draw from a global random generator, read a clock or a counter, or depend on an array "
-        "that is changed meanwhile. Draw the random numbers before the loop and pass them as xs of scan, carry counters in "
+        f"{what} came out differently when the step was run again, so the gradient would be wrong. A step must be a "
+        "function "
+        "of its state: it may not draw from a global random generator, read a clock or a counter, or depend on an "
+        "array "
+        "that is changed meanwhile. Draw the random numbers before the loop and pass them as xs of scan, carry "
+        "counters in "
         'the state, or use policy="none", which runs no step twice.'
     )

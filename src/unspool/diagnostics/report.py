@@ -12,10 +12,28 @@ class Log(list[LoopReport]):
     """The reports of the loops that ran, in order; printed, it is a table."""
 
     def __str__(self) -> str:
-        head = ("loop", "policy", "steps", "run", "×", "saves", "loads", "predicted", "measured", "RSS", "sweep s", "unwind s")
+        head = (
+            "loop",
+            "policy",
+            "steps",
+            "run",
+            "×",
+            "saves",
+            "loads",
+            "predicted",
+            "measured",
+            "RSS",
+            "sweep s",
+            "unwind s",
+        )
         rows = [head, *map(_row, self)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-        lines = ["  ".join(cell.rjust(w) if k > 1 else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in rows]
+        lines = [
+            "  ".join(
+                cell.rjust(w) if k > 1 else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
         return "\n".join(line.rstrip() for line in lines)
 
 
@@ -44,10 +62,10 @@ def human_bytes(n: int) -> str:
     """
     size, unit = float(n), "B"
     for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:  # noqa: PLR2004 - decimal units
+        if size < 1000:
             break
         size, unit = size / 1000, larger
-    return f"{n} B" if unit == "B" else f"{size:.3g} {unit}" if size >= 10 else f"{size:.2f} {unit}"  # noqa: PLR2004
+    return f"{n} B" if unit == "B" else f"{size:.3g} {unit}" if size >= 10 else f"{size:.2f} {unit}"
 
 
 @contextmanager

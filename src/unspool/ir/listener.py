@@ -52,7 +52,8 @@ class Closed(Scope):
     def lift(self, traced: Traced) -> Any:
         """Refuse."""
         raise ClosedError(
-            f"a traced value of shape {traced.value.shape} was used after the function that it was traced in had ended. "
+            f"a traced value of shape {traced.value.shape} was used after the function that it was traced in had "
+            "ended. "
             "Return the value from the function (value_and_grad has has_aux=True for that) or carry it in the state of "
             "the loop; do not keep it in a global, a list or an array outside."
         )
@@ -194,7 +195,8 @@ def assign(handle: Traced, value: Any) -> None:
     base = handle if handle.base is None else handle.base
     if base.version == FROZEN or base.listener.scope is not None:
         raise StateError(
-            f"a traced array of shape {base.value.shape} from outside the loop was written inside a step. A step may read "
+            f"a traced array of shape {base.value.shape} from outside the loop was written inside a step. A step may "
+            "read "
             "such an array, but what it changes must be in the state: pass the array as part of the initial state and "
             "return it from the step."
         )

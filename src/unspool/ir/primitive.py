@@ -116,8 +116,8 @@ _TYPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
 def reads_of(rule: Callable[..., Any], skip: int = 1) -> tuple[Read, ...]:
     """What a rule looks at, read off its byte code: residuals are derived, never declared.
 
-    The first ``skip`` positional parameters (the cotangent) are left out. A parameter of which only ``shape``, ``dtype``,
-    ``ndim`` or ``size`` is taken is read as a type. Anything that cannot be told apart counts as a value.
+    The first ``skip`` positional parameters (the cotangent) are left out. A parameter of which only ``shape``,
+    ``dtype``, ``ndim`` or ``size`` is taken is read as a type. Anything that cannot be told apart counts as a value.
 
     >>> [r.name for r in reads_of(lambda ct, y, a, b: ct * y + a.shape[0])]
     ['VALUE', 'TYPE', 'NOTHING']

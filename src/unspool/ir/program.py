@@ -4,8 +4,9 @@
     equation  ::=  var, ... = primitive(atom, ..., **params)
     atom      ::=  var | literal
 
-Every var is bound once: as an input, as a const, or by one equation, before its uses (static single assignment). A literal is a
-Python number, which takes the dtype of what it meets, as in NumPy. Programs are values: equal content has an equal hash.
+Every var is bound once: as an input, as a const, or by one equation, before its uses (static single assignment). A
+literal is a Python number, which takes the dtype of what it meets, as in NumPy. Programs are values: equal content has
+an equal hash.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ Params = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equation:
-    """One operation: ``outputs = primitive(*operands, **params)``, and the line of the user's code that it comes from."""
+    """One operation: ``outputs = primitive(*operands, **params)``, and the line of the user's code that it comes
+    from."""
 
     primitive: Primitive
     operands: tuple[Atom, ...]
@@ -87,7 +89,7 @@ class Program:
         return hash(self.content())
 
     def __str__(self) -> str:
-        from unspool.ir.pretty import pretty  # noqa: PLC0415 - a program prints itself; pretty reads programs
+        from unspool.ir.pretty import pretty
 
         return pretty(self)
 

@@ -28,7 +28,9 @@ def fold_constants(program: Program) -> Program:
             values = [atom.value if isinstance(atom, Literal) else known[atom] for atom in equation.operands]
             with np.errstate(all="ignore"):
                 results = equation.primitive.evaluate(*values, **dict(equation.params))
-            for var, result in zip(equation.outputs, results if equation.primitive.multiple else (results,), strict=True):
+            for var, result in zip(
+                equation.outputs, results if equation.primitive.multiple else (results,), strict=True
+            ):
                 known[var] = consts[var] = np.asarray(result)
         else:
             kept.append(equation)

@@ -1,8 +1,9 @@
 """Reading and writing parts of an array: getitem, its transpose `place`, and `store`, the pure form of ``u[key] = v``.
 
-A write never changes an array that was recorded. ``u[key] = v`` becomes ``store(u, v)``, and the handle u stands for the
-result (`unspool.ir.listener.assign`); reading and writing through views goes by the ``put`` of the primitives that make
-views. The cotangents of parts are added into one buffer, so that n reads of an array of n rows cost O(n) on the way back.
+A write never changes an array that was recorded. ``u[key] = v`` becomes ``store(u, v)``, and the handle u stands for
+the result (`unspool.ir.listener.assign`); reading and writing through views goes by the ``put`` of the primitives that
+make views. The cotangents of parts are added into one buffer, so that n reads of an array of n rows cost O(n) on the
+way back.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def as_index(key: Any) -> Index:
 def _part(part: Any) -> Any:
     if isinstance(part, Traced):
         raise DetachedError(
-            f"a traced value of shape {part.value.shape} was used as an index. An index has no derivative: compute it from "
+            f"a traced value of shape {part.value.shape} was used as an index. An index has no derivative: compute it "
+            "from "
             "plain numbers, or from unspool.stop_gradient(x)."
         )
     if isinstance(part, np.integer):
@@ -229,7 +231,8 @@ def store(x: Any, key: Any, value: Any) -> Any:
 
 
 def same_place(handle: Traced, key: Any, value: Any) -> bool:
-    """Whether ``handle[key] = value`` writes a view of a place back to that place: the second half of ``u[key] += v``."""
+    """Whether ``handle[key] = value`` writes a view of a place back to that place: the second half of ``u[key] +=
+    v``."""
     if not isinstance(value, Traced) or value.base is None or not value.path:
         return False
     base = handle if handle.base is None else handle.base
