@@ -119,21 +119,23 @@ def _cotangents(back: Any, call: _Call, values: Sequence[Any], wanted: int, name
             f"the rule of {name} must return a tuple with {n_args} cotangents, one per argument; got {found}"
         )
     spread: list[Any] = []
-    for number, (ct, structure) in enumerate(zip(back, call.structure.children, strict=True)):
-        leaves, found = ([None] * structure.n_leaves, structure) if ct is None else flatten(ct)
-        if found != structure:
-            raise InputError(f"the rule of {name}: cotangent {number} has the structure {found}; expected {structure}")
+    for number, (part, expected) in enumerate(zip(back, call.structure.children, strict=True)):
+        leaves, structure = ([None] * expected.n_leaves, expected) if part is None else flatten(part)
+        if structure != expected:
+            raise InputError(
+                f"the rule of {name}: cotangent {number} has the structure {structure}; expected {expected}"
+            )
         spread += leaves
     result = []
     for number, k in enumerate(call.moving):
         if wanted >> number & 1:
-            value, ct = values[number], spread[k]
+            value: Any = values[number]
+            ct: Any = spread[k]
             ct = _zeros(value) if ct is None else ct if isinstance(ct, Traced) else np.asarray(ct)[()]
             if ct.shape != value.shape:
                 raise InputError(
                     f"the rule of {name} gave a cotangent {ArrayType.of(ct)} for an argument {ArrayType.of(value)}; "
-                    "the shapes "
-                    "must be the same"
+                    "the shapes must be the same"
                 )
             result.append(ct if ct.dtype == value.dtype else ct.astype(value.dtype))
     return result

@@ -95,7 +95,7 @@ def demo(*, steps_per_year: int = 100, out: Path = Path()) -> None:
     begin = perf_counter()
     with _counter("gradients") as count:
         gradient = value_and_grad(loss)
-        fit = minimize(lambda x: count(gradient(x)), GUESS, jac=True, method="L-BFGS-B")
+        fit: Any = minimize(lambda x: count(gradient(x)), GUESS, jac=True, method="L-BFGS-B")  # type: ignore[call-overload]
     print(f"{fit.nfev} gradients in {perf_counter() - begin:.1f} s: {fit.message}\n")
     print(f"{'':12}  {'before':>8}  {'after':>8}")
     for name, before, after in zip(NAMES, np.exp(GUESS), np.exp(fit.x), strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -90,3 +91,12 @@ class Layout:
             buffer[start : start + t.nbytes].view(t.dtype).reshape(t.shape)
             for t, start in zip(self.types, self.offsets, strict=True)
         )
+
+
+def digest(arrays: Sequence[Any]) -> tuple[int, ...]:
+    """A checksum of the bits of each array.
+
+    >>> digest([np.zeros(3), np.zeros(3)]) == digest([np.zeros(3), -np.zeros(3)])
+    False
+    """
+    return tuple([crc32(np.ascontiguousarray(array).data) for array in arrays])

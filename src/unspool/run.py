@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from unspool.errors import PolicyError, ReplayError
 from unspool.kernels import Cotangents, Kernels, State
+from unspool.layout import digest
 from unspool.observers import LoopReport
 from unspool.schedules import Action, Advance, Drop, Load, OnlineSchedule, Record, Reverse, Save, Schedule
 from unspool.stores import Store
@@ -204,8 +202,3 @@ class Run:
         saved = sum(store.n_bytes for store in self.stores.values())
         report.peak_snapshot_bytes = max(report.peak_snapshot_bytes, saved)
         report.peak_bytes = max(report.peak_bytes, saved + taped)
-
-
-def digest(state: State) -> tuple[int, ...]:
-    """A checksum of each array's bits."""
-    return tuple([zlib.crc32(np.ascontiguousarray(leaf)) for leaf in state])

@@ -148,7 +148,8 @@ class Tape(Listener):
         """The short way for an arithmetic operator: the same as `bind`, for the operands that occur most."""
         if self.scope is not None or not self.recording:
             return bind(primitive, x, y)
-        wanted, parents = 0, ()
+        wanted = 0
+        parents: tuple[int, ...] = ()
         a, b = x, y
         if x.__class__ is Variable:
             if x.listener is not self or (x.base is not None and x.base.version != x.version):

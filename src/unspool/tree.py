@@ -94,6 +94,7 @@ def _flatten(nest: Any, leaves: list[Any]) -> Structure:
         return LEAF
     if nest is None:
         return ABSENT
+    kind: Any
     keys: tuple[Any, ...] = ()
     if isinstance(nest, dict):
         kind, keys, parts = dict, tuple(nest), tuple(nest.values())

@@ -342,36 +342,41 @@ def _method(function: Callable[..., Any], name: str) -> None:
     setattr(Variable, name, method)
 
 
-for _ufunc_, _operator_, _name_ in (
-    (np.add, operator.add, "add"),
-    (np.subtract, operator.sub, "sub"),
-    (np.multiply, operator.mul, "mul"),
-    (np.divide, operator.truediv, "truediv"),
-    (np.floor_divide, operator.floordiv, "floordiv"),
-    (np.remainder, operator.mod, "mod"),
-    (np.power, operator.pow, "pow"),
-    (np.matmul, operator.matmul, "matmul"),
-):
-    _binary(_ufunc_, _operator_, _name_)
-for _ufunc_, _name_ in (
-    (np.less, "__lt__"),
-    (np.less_equal, "__le__"),
-    (np.greater, "__gt__"),
-    (np.greater_equal, "__ge__"),
-    (np.equal, "__eq__"),
-    (np.not_equal, "__ne__"),
-):
-    _compare(_ufunc_, _name_)
-for _ufunc_, _name_ in (
-    (np.negative, "__neg__"),
-    (np.positive, "__pos__"),
-    (np.absolute, "__abs__"),
-    (np.conjugate, "conj"),
-    (np.conjugate, "conjugate"),
-):
-    _unary(_ufunc_, _name_)
-for _name_ in (
-    "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round copy argmax argmin"
-    " all any argsort nonzero diagonal"
-).split():
-    _method(getattr(np, _name_), _name_)
+_ARITHMETIC: dict[str, tuple[np.ufunc, Callable[[Any, Any], Any]]] = {
+    "add": (np.add, operator.add),
+    "sub": (np.subtract, operator.sub),
+    "mul": (np.multiply, operator.mul),
+    "truediv": (np.divide, operator.truediv),
+    "floordiv": (np.floor_divide, operator.floordiv),
+    "mod": (np.remainder, operator.mod),
+    "pow": (np.power, operator.pow),
+    "matmul": (np.matmul, operator.matmul),
+}
+_COMPARISONS: dict[str, np.ufunc] = {
+    "__lt__": np.less,
+    "__le__": np.less_equal,
+    "__gt__": np.greater,
+    "__ge__": np.greater_equal,
+    "__eq__": np.equal,
+    "__ne__": np.not_equal,
+}
+_SIGNS: dict[str, np.ufunc] = {
+    "__neg__": np.negative,
+    "__pos__": np.positive,
+    "__abs__": np.absolute,
+    "conj": np.conjugate,
+    "conjugate": np.conjugate,
+}
+_FUNCTIONS = (
+    "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round copy argmax "
+    "argmin all any argsort nonzero diagonal"
+).split()
+
+for _name, (_ufunc_of_operator, _operator) in _ARITHMETIC.items():
+    _binary(_ufunc_of_operator, _operator, _name)
+for _name, _comparison in _COMPARISONS.items():
+    _compare(_comparison, _name)
+for _name, _sign in _SIGNS.items():
+    _unary(_sign, _name)
+for _name in _FUNCTIONS:
+    _method(getattr(np, _name), _name)

@@ -3,11 +3,10 @@ recorded."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from unspool.closure import Captures
 from unspool.errors import ReplayError, StateError
 from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, resolve
 from unspool.kernels import Cotangents, Kernels, State
-from unspool.layout import ArrayType, Layout
+from unspool.layout import ArrayType, Layout, digest
 from unspool.tape import Copies, Tape, held
 
 
@@ -28,13 +27,8 @@ class Surroundings:
     read: Callable[[int], Any]
 
 
-class FlatStep(Protocol):
-    """A step on flat lists of leaves: ``(k, state, inputs, surroundings) -> (state, outputs)``."""
-
-    def __call__(
-        self, k: int, state: list[Any], inputs: list[Any], around: Surroundings
-    ) -> tuple[list[Any], list[Any]]:
-        """Run step k."""
+FlatStep = Callable[[int, list[Any], list[Any], Surroundings], tuple[list[Any], list[Any]]]
+"""A step on flat lists of leaves: ``(k, state, inputs, surroundings) -> (state, outputs)``."""
 
 
 @dataclass(slots=True)
@@ -169,15 +163,15 @@ class Steps:
         if not outputs:
             self.ys = self.ys or []
             return
-        digest = tuple([zlib.crc32(np.ascontiguousarray(y)) for y in outputs])
+        now = digest(outputs)
         if k < self.swept:
-            if digest != self.output_digests.get(k, digest):
+            if now != self.output_digests.get(k, now):
                 raise ReplayError(replay_message(f"the output of step {k} of {self.loop_name}"))
             return
         if self.ys is None:
             assert self.n_steps is not None
             self.ys = [np.empty((self.n_steps, *y.shape), y.dtype) for y in outputs]
-        self.output_digests[k] = digest
+        self.output_digests[k] = now
         for y, row in zip(self.ys, outputs, strict=True):
             if y.shape[1:] != row.shape or y.dtype != row.dtype:
                 raise StateError(

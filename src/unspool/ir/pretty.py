@@ -14,7 +14,9 @@ _SHORT = 6  # constants of up to so many elements are written out
 def pretty(program: Program) -> str:
     """The program as a person would write it: one equation a line, with types, and source lines where known."""
     head = ", ".join(f"{var}: {var.type}" for var in program.inputs)
-    rows = [(f"  {var}: {var.type} = {_const(value)}", None) for var, value in program.consts]
+    rows: list[tuple[str, str | None]] = [
+        (f"  {var}: {var.type} = {_const(value)}", None) for var, value in program.consts
+    ]
     for equation in program.equations:
         results = ", ".join(f"{var}: {var.type}" for var in equation.outputs)
         params = [f"{key}={_param(value)}" for key, value in equation.params]

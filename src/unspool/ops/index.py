@@ -136,7 +136,7 @@ def _getitem_pull(wanted: int, n: int, plain: bool) -> Pull:
     return Pull.reading(pull, (Read.NOTHING, Read.TYPE))
 
 
-getitem_primitive = enrol(
+getitem_primitive: Primitive = enrol(
     Primitive(
         "getitem",
         lambda x, index: x[index],
@@ -202,7 +202,7 @@ def _store_jvp(tangents: tuple[Any, Any], y: Any, x: Any, value: Any, index: Ind
     return bind(store_primitive, tx, np.zeros((), y.dtype) if tv is None else tv, index=index)
 
 
-store_primitive = enrol(
+store_primitive: Primitive = enrol(
     Primitive(
         "store",
         _store,
