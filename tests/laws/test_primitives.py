@@ -57,14 +57,10 @@ def _parts(value: Any) -> tuple[Any, ...]:
 
 
 def _pairing(cts: Any, vs: Any) -> float:
-    return float(
-        sum(np.sum(np.real(ct * v)) for ct, v in zip(_parts(cts), _parts(vs), strict=True) if v is not None)
-    )
+    return float(sum(np.sum(np.real(ct * v)) for ct, v in zip(_parts(cts), _parts(vs), strict=True) if v is not None))
 
 
-def _moved(
-    primitive: Primitive, args: tuple[Any, ...], params: Any, vs: tuple[Any, ...], h: float
-) -> tuple[Any, ...]:
+def _moved(primitive: Primitive, args: tuple[Any, ...], params: Any, vs: tuple[Any, ...], h: float) -> tuple[Any, ...]:
     shifted = [a if v is None else a + h * v for a, v in zip(args, vs, strict=True)]
     return _parts(primitive.evaluate(*shifted, **params))
 
@@ -74,9 +70,7 @@ def _directions(args: tuple[Any, ...], wanted: int) -> tuple[Any, ...]:
 
 
 def _plain(y: Any, args: tuple[Any, ...], wanted: int) -> bool:
-    return all(
-        args[k].shape == y.shape and args[k].dtype == y.dtype for k in range(len(args)) if wanted >> k & 1
-    )
+    return all(args[k].shape == y.shape and args[k].dtype == y.dtype for k in range(len(args)) if wanted >> k & 1)
 
 
 @pytest.mark.parametrize(("primitive", "args", "params"), _cases())
@@ -113,8 +107,8 @@ def test_jvp_against_differences(primitive: Primitive, args: tuple[Any, ...], pa
         vs = _directions(args, wanted)
         tangents = _parts(primitive.jvp(vs, y, *args, **params))
         right, left = (_moved(primitive, args, params, vs, s * h) for s in (1, -1))
-        for t, r, l, part in zip(tangents, right, left, _parts(y), strict=True):
-            expected = (r - l) / (2 * h)
+        for t, r, le, part in zip(tangents, right, left, _parts(y), strict=True):
+            expected = (r - le) / (2 * h)
             if t is None:
                 assert np.all(expected == 0)
                 continue
@@ -143,9 +137,7 @@ def test_vjp_is_the_transpose_of_jvp(primitive: Primitive, args: tuple[Any, ...]
                 assert c.dtype == args[k].dtype
             forward = _pairing(ct, primitive.jvp(vs, y, *args, **params))
             backward = _pairing(cts, tuple([vs[k] for k in chosen]))
-            assert backward == pytest.approx(
-                forward, rel=1e-5 if single else 1e-11, abs=1e-5 if single else 1e-11
-            )
+            assert backward == pytest.approx(forward, rel=1e-5 if single else 1e-11, abs=1e-5 if single else 1e-11)
 
 
 def _dense(cts: Any) -> tuple[Any, ...]:
@@ -193,8 +185,8 @@ def test_second_order(primitive: Primitive, args: tuple[Any, ...], params: Any) 
     vs, us = (tuple([_random(a, seed + k) for k, a in enumerate(point)]) for seed in (20, 40))
     _, forward = unspool.jvp(gradient, point, vs)
     right, left = (gradient(*[a + s * H * v for a, v in zip(point, vs, strict=True)]) for s in (1, -1))
-    for t, r, l in zip(forward, right, left, strict=True):
-        np.testing.assert_allclose(t, (r - l) / (2 * H), rtol=2e-5, atol=2e-5)
+    for t, r, le in zip(forward, right, left, strict=True):
+        np.testing.assert_allclose(t, (r - le) / (2 * H), rtol=2e-5, atol=2e-5)
     _, pullback = unspool.vjp(gradient, *point)
     over_reverse = pullback(us)
     assert _pairing(over_reverse, vs) == pytest.approx(_pairing(us, forward), rel=1e-9, abs=1e-9)
@@ -204,10 +196,7 @@ def test_second_order(primitive: Primitive, args: tuple[Any, ...], params: Any) 
 def test_other_dtypes(primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
     for dtype in (np.float32, np.complex128, np.complex64):
         values = tuple(
-            [
-                a if a.dtype.kind == "b" else (a + 0.25j * (dtype != np.float32)).real.astype(dtype)
-                for a in args
-            ]
+            [a if a.dtype.kind == "b" else (a + 0.25j * (dtype != np.float32)).real.astype(dtype) for a in args]
         )
         if dtype != np.float32:
             values = tuple([v if v.dtype.kind == "b" else (v * (1 + 0.2j)).astype(dtype) for v in values])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,13 @@ negative = scalar(np.negative, minus_one, emit="(-{0})")
 positive = scalar(np.positive, one, emit="(+{0})")
 square = scalar(np.square, lambda y, x: 2 * x, emit="({0} * {0})")
 reciprocal = scalar(np.reciprocal, lambda y, x: -y * y, guard=1.0, emit="(1.0 / {0})", domain=POSITIVE)
-power = scalar(
+power = scalar(  # evaluated as the operator, whose bits differ from those of np.power for complex numbers
     np.power,
     _power_by_base,
     _power_by_exponent,
     guard=1.0,
     quiet=True,
+    evaluate=operator.pow,
     emit="({0} ** {1})",
     domain=((0.2, 2.0), (-2.0, 3.0)),
 )
@@ -62,12 +64,8 @@ float_power = scalar(
 )
 sqrt = scalar(np.sqrt, lambda y, x: 0.5 / y, guard=1.0, quiet=True, emit="math.sqrt({0})", domain=POSITIVE)
 cbrt = scalar(np.cbrt, lambda y, x: 1 / (3 * y * y), guard=1.0, quiet=True, domain=POSITIVE)
-remainder = scalar(
-    np.remainder, one, lambda z, x, y: -np.floor_divide(x, y), emit="({0} % {1})", domain=AWAY_FROM_ZERO
-)
-fmod = scalar(
-    np.fmod, one, lambda z, x, y: -np.rint((x - z) / y), emit="math.fmod({0}, {1})", domain=AWAY_FROM_ZERO
-)
+remainder = scalar(np.remainder, one, lambda z, x, y: -np.floor_divide(x, y), emit="({0} % {1})", domain=AWAY_FROM_ZERO)
+fmod = scalar(np.fmod, one, lambda z, x, y: -np.rint((x - z) / y), emit="math.fmod({0}, {1})", domain=AWAY_FROM_ZERO)
 
 
 @implements(np.divmod)
@@ -90,9 +88,7 @@ absolute = piecewise(
     samples=lambda: [*elementwise_samples(1, ()), ((complex_some(5),), {})],
 )
 fabs = scalar(np.fabs, lambda y, x: np.sign(x), emit="abs({0})")
-copysign = scalar(
-    np.copysign, lambda z, x, y: np.sign(x) * np.sign(z), lambda z, x, y: 0.0, domain=AWAY_FROM_ZERO
-)
+copysign = scalar(np.copysign, lambda z, x, y: np.sign(x) * np.sign(z), lambda z, x, y: 0.0, domain=AWAY_FROM_ZERO)
 real_sign = constant(np.sign)
 
 

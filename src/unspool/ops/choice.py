@@ -9,6 +9,7 @@ import numpy as np
 
 from unspool.ir.listener import Traced, bind
 from unspool.layout import ArrayType
+from unspool.ops.arithmetic import not_equal
 from unspool.ops.families import piecewise
 from unspool.ops.samples import some
 from unspool.ops.table import implements
@@ -32,14 +33,14 @@ minimum = piecewise(
 )
 fmax = piecewise(  # fmax and fmin pass over a NaN
     np.fmax,
-    lambda ct, z, x, y: _chosen(ct, (x > y) | (y != y), x == y),
-    lambda ct, z, x, y: _chosen(ct, (y > x) | (x != x), x == y),
+    lambda ct, z, x, y: _chosen(ct, (x > y) | np.isnan(y), x == y),
+    lambda ct, z, x, y: _chosen(ct, (y > x) | np.isnan(x), x == y),
     emit="np.fmax({0}, {1})",
 )
 fmin = piecewise(
     np.fmin,
-    lambda ct, z, x, y: _chosen(ct, (x < y) | (y != y), x == y),
-    lambda ct, z, x, y: _chosen(ct, (y < x) | (x != x), x == y),
+    lambda ct, z, x, y: _chosen(ct, (x < y) | np.isnan(y), x == y),
+    lambda ct, z, x, y: _chosen(ct, (y < x) | np.isnan(x), x == y),
     emit="np.fmin({0}, {1})",
 )
 
@@ -76,11 +77,9 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 def _truth(condition: Any) -> Any:
     """A condition as booleans, which have no derivative."""
-    return (
-        np.not_equal(condition, 0)
-        if isinstance(condition, Traced) and condition.dtype.kind != "b"
-        else condition
-    )
+    if isinstance(condition, Traced) and ArrayType.of(condition).dtype.kind != "b":
+        return bind(not_equal, condition, 0)
+    return condition
 
 
 @implements(np.clip)
@@ -104,9 +103,7 @@ def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
 @implements(np.nan_to_num)
 def _nan_to_num(x: Any, *, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     if x.dtype.kind == "c":
-        re, im = [
-            _nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf) for part in (np.real(x), np.imag(x))
-        ]
+        re, im = [_nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf) for part in (np.real(x), np.imag(x))]
         return re + 1j * im
     limits = np.finfo(x.dtype)
     finite = np.where(np.isnan(x), nan, x)

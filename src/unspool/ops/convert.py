@@ -95,7 +95,7 @@ def _angle(z: Any, deg: bool = False) -> Any:
     return angle * (180 / pi) if deg else angle
 
 
-# --- in the likeness of ------------------------------------------------------------------------------------------------
+# --- in the likeness of -----------------------------------------------------------------------------------------------
 def _likeness(make: Any, name: str) -> Any:
     return constant(
         lambda x, dtype, shape: make(x, dtype=dtype, shape=shape),

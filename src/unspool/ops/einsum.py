@@ -28,13 +28,10 @@ def explicit(subscripts: str, ndims: list[int]) -> str:
         raise ValueError(f"einsum: {len(terms)} terms in {subscripts!r} for {len(ndims)} operands")
     free = [letter for letter in reversed(ascii_letters) if letter not in subscripts]
     widths = [
-        ndim - len(term.replace("...", "")) if "..." in term else 0
-        for term, ndim in zip(terms, ndims, strict=True)
+        ndim - len(term.replace("...", "")) if "..." in term else 0 for term, ndim in zip(terms, ndims, strict=True)
     ]
     hidden = "".join(sorted(free[: max(widths)]))
-    terms = [
-        term.replace("...", hidden[len(hidden) - width :]) for term, width in zip(terms, widths, strict=True)
-    ]
+    terms = [term.replace("...", hidden[len(hidden) - width :]) for term, width in zip(terms, widths, strict=True)]
     if arrow:
         return f"{','.join(terms)}->{result.replace('...', hidden)}"
     letters = "".join(terms)
@@ -83,9 +80,7 @@ def _pull(wanted: int, n: int, plain: bool) -> Pull:
 
 
 def _jvp(tangents: tuple[Any, ...], y: Any, *xs: Any, **params: Any) -> Any:
-    parts = [
-        bind(einsum, *xs[:k], t, *xs[k + 1 :], **params) for k, t in enumerate(tangents) if t is not None
-    ]
+    parts = [bind(einsum, *xs[:k], t, *xs[k + 1 :], **params) for k, t in enumerate(tangents) if t is not None]
     return fit(sum(parts[1:], parts[0]), y)
 
 
@@ -112,10 +107,8 @@ einsum = enrol(Primitive("einsum", _evaluate, jvp=_jvp, pull=_pull, samples=_sam
 def _einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     if not isinstance(subscripts, str):
         raise UnsupportedError(
-            "numpy.einsum: no derivative rule for operands with lists of axes on a traced value. Write the subscripts as a "
-            "string, as in np.einsum('ij,j->i', a, x)."
+            "numpy.einsum: no derivative rule for operands with lists of axes on a traced value. Write the subscripts as "
+            "a string, as in np.einsum('ij,j->i', a, x)."
         )
     arrays = [x if hasattr(x, "shape") else np.asarray(x) for x in operands]
-    return bind(
-        einsum, *arrays, subscripts=explicit(subscripts, [len(a.shape) for a in arrays]), optimize=optimize
-    )
+    return bind(einsum, *arrays, subscripts=explicit(subscripts, [len(a.shape) for a in arrays]), optimize=optimize)

@@ -1,11 +1,12 @@
 """Families of primitives: jvp and vjp from one line of calculus each.
 
-A rule is written in NumPy, so that the same line runs on arrays, is differentiated again, and can be traced. What a rule
-reads is found in its byte code (`reads_of`), and only that is kept for the way back.
+A rule is written in NumPy, so that the same line runs on arrays, is differentiated again, and can be traced. What a
+rule reads is found in its byte code (`reads_of`), and only that is kept for the way back.
 
 Cotangents follow the pairing Re(sum(ct * v)), as in JAX: the rule of a holomorphic function is ``ct * f'(x)`` without a
 conjugate, and the gradient of a real loss with respect to z is dL/dx - i dL/dy. With this pairing one line serves both
-directions: the jvp of an elementwise function is the same multiplication as its vjp, up to the real part that `fit` takes.
+directions: the jvp of an elementwise function is the same multiplication as its vjp, up to the real part that `fit`
+takes.
 """
 
 from __future__ import annotations
@@ -41,9 +42,7 @@ def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
     if ct.shape == shape:
         return ct
     lead = len(ct.shape) - len(shape)
-    stretched = [
-        lead + i for i, d in enumerate(shape) if d == 1 and lead + i >= 0 and ct.shape[lead + i] != 1
-    ]
+    stretched = [lead + i for i, d in enumerate(shape) if d == 1 and lead + i >= 0 and ct.shape[lead + i] != 1]
     if lead > 0 or stretched:
         ct = np.add.reduce(ct, axis=(*range(lead), *stretched))
     return ct if ct.shape == shape else ct.reshape(shape)
@@ -89,7 +88,7 @@ def scalar(
 
 
 def piecewise(ufunc: Callable[..., Any], *terms: Rule, **about: Any) -> Primitive:
-    """Enrol an elementwise function whose rules choose: ``terms[i](ct, y, *xs)`` is linear in ``ct``, jvp and vjp alike."""
+    """Enrol an elementwise function whose rules choose: ``terms[i](ct, y, *xs)`` is linear in ct, jvp and vjp alike."""
     return _elementwise(ufunc, list(terms), [reads_of(term) for term in terms], {}, about)
 
 
@@ -108,9 +107,7 @@ def _term(partial: Rule, guard: float | None, quiet: bool) -> Rule:
             dead = ct == 0
             values = tuple(
                 [
-                    np.where(dead, guard, value)
-                    if looked and not isinstance(value, float | int | complex)
-                    else value
+                    np.where(dead, guard, value) if looked and not isinstance(value, float | int | complex) else value
                     for looked, value in zip(looked_at, values, strict=True)
                 ]
             )
@@ -139,7 +136,7 @@ def _quick(ufunc: Callable[..., Any], partials: tuple[Rule, ...]) -> dict[tuple[
         if p is minus_one:
             return {(1, 1): lambda ct, y, a: (-ct,)}
         return {(1, 1): lambda ct, y, a: (ct * p(y, a),)}
-    if len(partials) != 2:  # noqa: PLR2004
+    if len(partials) != 2:
         return {}
     p, q = partials
     first: dict[Rule, Rule] = {one: lambda ct, y, a, b: (ct,), minus_one: lambda ct, y, a, b: (-ct,)}
@@ -175,29 +172,23 @@ def _elementwise(
                 term = terms[chosen[0]]
                 return Pull.reading(lambda ct, *values: (term(ct, *values),), looked_at)
             chosen_terms = [terms[k] for k in chosen]
-            return Pull.reading(
-                lambda ct, *values: tuple([term(ct, *values) for term in chosen_terms]), looked_at
-            )
+            return Pull.reading(lambda ct, *values: tuple([term(ct, *values) for term in chosen_terms]), looked_at)
         pairs = [(terms[k], k) for k in chosen]
         typed = tuple(
-            [
-                Read.TYPE if read is Read.NOTHING and k - 1 in chosen else read
-                for k, read in enumerate(looked_at)
-            ]
+            [Read.TYPE if read is Read.NOTHING and k - 1 in chosen else read for k, read in enumerate(looked_at)]
         )
         if len(pairs) == 1:
             ((term, k),) = pairs
             return Pull.reading(lambda ct, y, *xs: (fit(term(ct, y, *xs), xs[k]),), typed)
-        return Pull.reading(
-            lambda ct, y, *xs: tuple([fit(term(ct, y, *xs), xs[k]) for term, k in pairs]), typed
-        )
+        return Pull.reading(lambda ct, y, *xs: tuple([fit(term(ct, y, *xs), xs[k]) for term, k in pairs]), typed)
 
     def jvp(tangents: tuple[Any, ...], y: Any, *xs: Any) -> Any:
         parts = [term(t, y, *xs) for t, term in zip(tangents, terms, strict=True) if t is not None]
         return stretch(sum(parts[1:], parts[0]), y)
 
     name = about.pop("name", None) or ufunc.__name__
-    return enrol(Primitive(name, ufunc, jvp=jvp, pull=pull, elementwise=True, **about), *also)
+    evaluate = about.pop("evaluate", ufunc)
+    return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, elementwise=True, **about), *also)
 
 
 def _numbered(wanted: int, n: int) -> list[int]:
@@ -231,9 +222,7 @@ def general(evaluate: Callable[..., Any], *vjps: Rule, name: str, jvp: Rule, **a
         if len(rules) == 1:
             (rule,) = rules
             return Pull.reading(lambda ct, *values, **params: (rule(ct, *values, **params),), reads)
-        return Pull.reading(
-            lambda ct, *values, **params: tuple([r(ct, *values, **params) for r in rules]), reads
-        )
+        return Pull.reading(lambda ct, *values, **params: tuple([r(ct, *values, **params) for r in rules]), reads)
 
     return enrol(Primitive(name, evaluate, jvp=jvp, pull=pull, **about))
 

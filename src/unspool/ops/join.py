@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import index as as_int
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import bind
-from unspool.ir.primitive import Read
+from unspool.ir.primitive import Primitive, Read
 from unspool.ops.families import cast, fit, variadic
 from unspool.ops.samples import some
 from unspool.ops.shape import axis_of
@@ -30,7 +30,7 @@ def _joined_tangents(joining: Any, tangents: tuple[Any, ...], y: Any, xs: tuple[
     return fit(bind(joining, *parts, axis=axis), y)
 
 
-concatenate = variadic(
+concatenate: Primitive = variadic(
     lambda *xs, axis: np.concatenate(xs, axis=axis),
     _concatenate_vjp,
     name="concatenate",
@@ -49,7 +49,7 @@ def _stack_vjp(chosen: list[int], ct: Any, *xs: Any, axis: int) -> tuple[Any, ..
     return tuple([cast(ct[(*lead, k)], xs[k].dtype) for k in chosen])
 
 
-stack = variadic(
+stack: Primitive = variadic(
     lambda *xs, axis: np.stack(xs, axis=axis),
     _stack_vjp,
     name="stack",
@@ -123,7 +123,7 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]
     else:
         cuts = [0, *[as_int(i) for i in indices_or_sections], n]
     lead = (slice(None),) * along
-    return [ary[(*lead, slice(start, stop))] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [ary[(*lead, slice(start, stop))] for start, stop in pairwise(cuts)]
 
 
 @implements(np.split)
@@ -176,13 +176,13 @@ _MODES = ("constant", "edge", "wrap", "reflect", "symmetric")
 def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     if mode not in _MODES:
         raise UnsupportedError(
-            f"numpy.pad: no derivative rule for mode={mode!r} (modes with a rule: {', '.join(_MODES)}). Write the border "
-            "with slices and np.concatenate."
+            f"numpy.pad: no derivative rule for mode={mode!r} (modes with a rule: {', '.join(_MODES)}). Write the "
+            "border with slices and np.concatenate."
         )
     widths = _pairs(pad_width, array.ndim)
     values = _pairs(constant_values, array.ndim) if mode == "constant" else [(0, 0)] * array.ndim
     for axis, ((before, after), filling) in enumerate(zip(widths, values, strict=True)):
-        before, after = as_int(before), as_int(after)  # noqa: PLW2901
+        before, after = as_int(before), as_int(after)
         if before < 0 or after < 0:
             raise ValueError("index can't contain negative values")
         if before == 0 and after == 0:
@@ -213,8 +213,6 @@ def _pad_axis(array: Any, axis: int, width: tuple[int, int], mode: str, filling:
         return _concatenate([sides[0], array, sides[1]], axis)
     if n == 0:
         raise ValueError(f"can't extend empty axis {axis} using modes other than 'constant' or 'empty'")
-    if (
-        mode == "wrap" and before <= n and after <= n
-    ):  # slices are views, and cheaper to go back through than gathering
+    if mode == "wrap" and before <= n and after <= n:  # slices are views, and cheaper to go back through than gathering
         return _concatenate([array[(*lead, slice(n - before, n))], array, array[(*lead, slice(after))]], axis)
     return array[(*lead, np.pad(np.arange(n), width, mode=mode))]  # type: ignore[call-overload]

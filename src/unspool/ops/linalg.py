@@ -28,9 +28,9 @@ def _adjoint(a: Any) -> Any:
     return np.conj(_turned(a)) if a.dtype.kind == "c" else _turned(a)
 
 
-def _spd(*batch: int, n: int = 3) -> np.ndarray:
+def _spd(*batch: int, n: int = 3) -> Any:
     a = some(*batch, n, n)
-    return a @ _turned(a) + 2 * np.eye(n)
+    return np.matmul(a, np.swapaxes(a, -1, -2)) + 2 * np.eye(n)
 
 
 def _square(n: int = 3, *batch: int) -> np.ndarray:
@@ -65,14 +65,12 @@ def _solve_pull(wanted: int, n: int, plain: bool) -> Pull:
 
 def _solve_jvp(tangents: tuple[Any, Any], y: Any, a: Any, b: Any) -> Any:
     ta, tb = tangents
-    right = None if tb is None else tb
+    right: Any
+    vector = len(b.shape) == 1
+    right = 0.0 if tb is None else tb
     if ta is not None:
-        moved = -(ta @ y[..., None])[..., 0] if len(b.shape) == 1 else -(ta @ y)
-        right = moved if right is None else right + moved
-    if len(b.shape) == 1:
-        t = np.linalg.solve(a, right[..., None])[..., 0]
-    else:
-        t = np.linalg.solve(a, right)
+        right = right - ((ta @ y[..., None])[..., 0] if vector else ta @ y)
+    t = np.linalg.solve(a, right[..., None])[..., 0] if vector else np.linalg.solve(a, right)
     return cast(t if t.shape == y.shape else np.broadcast_to(t, y.shape), y.dtype)
 
 
@@ -159,7 +157,7 @@ def _det(a: Any) -> Any:
 
 def _slogdet_vjp(ct: Any, y: Any, a: Any) -> Any:
     of_sign, of_log = ct
-    factor = 0.0 if of_log is None else of_log
+    factor: Any = 0.0 if of_log is None else of_log
     if a.dtype.kind == "c" and of_sign is not None:
         factor = factor + np.imag(of_sign * y[0]) * 1j
     elif of_log is None:
@@ -249,8 +247,8 @@ def _matrix_power(a: Any, n: int) -> Any:
 # --- norms ------------------------------------------------------------------------------------------------------------
 @implements(np.linalg.norm)
 def _norm(x: Any, ord: Any = None, axis: Axes = None, keepdims: bool = False) -> Any:
-    if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):  # noqa: PLR2004
-        flat = np.ravel(x, order="K")
+    if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
+        flat = _in_memory_order(x)
         if x.dtype.kind == "c":
             re, im = np.real(flat), np.imag(flat)
             square = np.dot(re, re) + np.dot(im, im)
@@ -261,9 +259,16 @@ def _norm(x: Any, ord: Any = None, axis: Axes = None, keepdims: bool = False) ->
     axes = axes_of(axis, x.ndim)
     if len(axes) == 1:
         return _vector_norm(x, ord, axes, keepdims)
-    if len(axes) == 2:  # noqa: PLR2004
+    if len(axes) == 2:
         return _matrix_norm(x, ord, axes, keepdims)
     raise ValueError("Improper number of dimensions to norm.")
+
+
+def _in_memory_order(x: Any) -> Any:
+    """All elements on one axis, in the order in which NumPy adds them up."""
+    array = primal(x)
+    turned = isinstance(array, np.ndarray) and array.flags.f_contiguous and not array.flags.c_contiguous
+    return np.ravel(np.transpose(x) if turned else x)
 
 
 def _squared(x: Any) -> Any:
@@ -271,7 +276,7 @@ def _squared(x: Any) -> Any:
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    if order is None or order == 2:  # noqa: PLR2004
+    if order is None or order == 2:
         return root(np.sum(_squared(x), axis=axes, keepdims=keepdims))
     if isinstance(order, str):
         raise ValueError(f"Invalid norm order '{order}' for vectors")
@@ -297,8 +302,8 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
     summed = {1: row, -1: row, np.inf: column, -np.inf: column}.get(order)
     if summed is None:
         raise UnsupportedError(
-            f"numpy.linalg.norm: no derivative rule for the matrix norm ord={order!r} (with a rule: None, 'fro', 1, -1, "
-            "inf, -inf). Use the Frobenius norm, or give it a rule with unspool.custom_vjp."
+            f"numpy.linalg.norm: no derivative rule for the matrix norm ord={order!r} (with a rule: None, 'fro', 1, "
+            "-1, inf, -inf). Use the Frobenius norm, or give it a rule with unspool.custom_vjp."
         )
     sums = np.sum(np.abs(x), axis=summed, keepdims=True)
     over = column if summed == row else row

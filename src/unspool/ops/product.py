@@ -25,7 +25,7 @@ def _left(ct: Any, shape: tuple[int, ...], b: Any) -> Any:
         return unbroadcast(np.expand_dims(ct, -1) * b if len(shape) > 1 else ct * b, shape)
     if len(shape) > 1:
         return unbroadcast(ct @ _turned(b), shape)
-    if b.ndim == 2:  # noqa: PLR2004
+    if b.ndim == 2:
         return b @ ct
     return np.reshape(ct, -1) @ np.reshape(_turned(b), (-1, shape[0]))
 
@@ -36,7 +36,7 @@ def _right(ct: Any, a: Any, shape: tuple[int, ...]) -> Any:
         return unbroadcast(a[:, None] * np.expand_dims(ct, -2) if len(shape) > 1 else ct * a, shape)
     if len(shape) > 1:
         return unbroadcast(_turned(a) @ ct, shape)
-    if a.ndim == 2:  # noqa: PLR2004
+    if a.ndim == 2:
         return ct @ a
     return np.reshape(ct, -1) @ np.reshape(a, (-1, shape[0]))
 
@@ -101,7 +101,7 @@ def _dot(a: Any, b: Any) -> Any:
     a, b = _array(a), _array(b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
-    return bind(matmul if a.ndim <= 2 and b.ndim <= 2 else dot, a, b)  # noqa: PLR2004
+    return bind(matmul if a.ndim <= 2 and b.ndim <= 2 else dot, a, b)
 
 
 @implements(np.inner)
@@ -135,9 +135,7 @@ def _kron(a: Any, b: Any) -> Any:
     a, b = _array(a), _array(b)
     ndim = max(a.ndim, b.ndim)
     left, right = ((1,) * (ndim - v.ndim) + v.shape for v in (a, b))
-    product = np.reshape(a, [n for d in left for n in (d, 1)]) * np.reshape(
-        b, [n for d in right for n in (1, d)]
-    )
+    product = np.reshape(a, [n for d in left for n in (d, 1)]) * np.reshape(b, [n for d in right for n in (1, d)])
     return np.reshape(product, [m * n for m, n in zip(left, right, strict=True)])
 
 
@@ -153,21 +151,19 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         raise ValueError("shape-mismatch for sum")
     rest_a, rest_b = ([k for k in range(v.ndim) if k not in of] for v, of in ((a, of_a), (b, of_b)))
     n = int(np.prod([a.shape[k] for k in of_a], dtype=int))
-    rows = np.reshape(
-        np.transpose(a, (*rest_a, *of_a)), (int(np.prod([a.shape[k] for k in rest_a], dtype=int)), n)
-    )
-    columns = np.reshape(
-        np.transpose(b, (*of_b, *rest_b)), (n, int(np.prod([b.shape[k] for k in rest_b], dtype=int)))
-    )
+    rows = np.reshape(np.transpose(a, (*rest_a, *of_a)), (int(np.prod([a.shape[k] for k in rest_a], dtype=int)), n))
+    columns = np.reshape(np.transpose(b, (*of_b, *rest_b)), (n, int(np.prod([b.shape[k] for k in rest_b], dtype=int))))
     return np.reshape(rows @ columns, [*[a.shape[k] for k in rest_a], *[b.shape[k] for k in rest_b]])
 
 
 @implements(np.cross)
-def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+def _cross(  # noqa: PLR0917 - NumPy's signature
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(_array(a), axisa, -1), np.moveaxis(_array(b), axisb, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:  # noqa: PLR2004
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError("numpy.cross on a traced value: both vectors must have three components")
     (a0, a1, a2), (b0, b1, b2) = ([v[..., k] for k in range(3)] for v in (a, b))
     parts: Sequence[Any] = (a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0)

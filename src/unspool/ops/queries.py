@@ -10,6 +10,7 @@ import numpy as np
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import Traced, bind
 from unspool.ir.primitive import Primitive
+from unspool.layout import ArrayType
 from unspool.ops.families import constant
 from unspool.ops.samples import some
 from unspool.ops.table import TABLE, Entry, implements, name_of
@@ -23,9 +24,7 @@ def query(function: Callable[..., Any], *parameters: str, n_arrays: int = 1, **a
     def call(*args: Any, **kwargs: Any) -> Any:
         positional = dict(zip(parameters, args[n_arrays:], strict=False))
         if positional.keys() & kwargs.keys():
-            raise TypeError(
-                f"{name_of(function)}: several values for {', '.join(positional.keys() & kwargs.keys())}"
-            )
+            raise TypeError(f"{name_of(function)}: several values for {', '.join(positional.keys() & kwargs.keys())}")
         return bind(primitive, *args[:n_arrays], **positional, **kwargs)
 
     TABLE[function] = Entry(name_of(function), call, n_arrays + len(parameters), frozenset(parameters))
@@ -42,6 +41,7 @@ def _depends_on_values(name: str) -> Callable[..., Any]:
     return type_rule
 
 
+_function: Any
 for _function in (np.argmax, np.argmin):
     query(_function, "axis", "keepdims")
 for _function in (np.all, np.any):
@@ -64,7 +64,7 @@ TABLE[np.around] = TABLE[np.round]
 query(np.fix)
 
 
-# --- shapes and types: plain Python, whatever listens --------------------------------------------------------------------
+# --- shapes and types: plain Python, whatever listens -----------------------------------------------------------------
 @implements(np.shape)
 def _shape(a: Any) -> tuple[int, ...]:
     shape: tuple[int, ...] = a.shape
@@ -91,9 +91,13 @@ def _isrealobj(x: Any) -> bool:
     return bool(x.dtype.kind != "c")
 
 
+def _dtype(value: Any) -> Any:
+    return ArrayType.of(value).dtype if isinstance(value, Traced) else value
+
+
 @implements(np.result_type)
 def _result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
-    return np.result_type(*[a.dtype if isinstance(a, Traced) else a for a in arrays_and_dtypes])
+    return np.result_type(*[_dtype(a) for a in arrays_and_dtypes])
 
 
 @implements(np.common_type)
@@ -103,7 +107,7 @@ def _common_type(*arrays: Any) -> Any:
 
 @implements(np.can_cast)
 def _can_cast(from_: Any, to: Any, casting: Any = "same_kind") -> bool:
-    return np.can_cast(from_.dtype if isinstance(from_, Traced) else from_, to, casting)
+    return np.can_cast(_dtype(from_), to, casting)
 
 
 @implements(np.may_share_memory, np.shares_memory)

@@ -172,10 +172,10 @@ def _cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
     return _cumulative(cumprod, a, axis, dtype)
 
 
-# --- extrema: those that share the extreme value share the cotangent ----------------------------------------------------
+# --- extrema: those that share the extreme value share the cotangent --------------------------------------------------
 def _shares(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> tuple[Any, Any]:
     """Which elements have the extreme value (a NaN is one), and how many they are."""
-    hit = (x == opened(y, x.shape, axis, keepdims)) | (x != x)
+    hit = (x == opened(y, x.shape, axis, keepdims)) | np.isnan(x)
     return hit, np.sum(hit, axis=axis, keepdims=True, dtype=y.real.dtype)
 
 
@@ -272,9 +272,7 @@ def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any =
         raise ValueError(f"order must be non-negative but got {n}")
     along = axis_of(axis, np.ndim(a))
     parts = [
-        part
-        if part is a or np.ndim(part)
-        else np.broadcast_to(part, (*a.shape[:along], 1, *a.shape[along + 1 :]))
+        part if part is a or np.ndim(part) else np.broadcast_to(part, (*a.shape[:along], 1, *a.shape[along + 1 :]))
         for part in (prepend, a, append)
         if part is not None
     ]

@@ -1,7 +1,7 @@
 """Functions that arrange the elements of one array in another way.
 
-NumPy gives views for most of them, and in-place writes must go through those. So everything here is said in terms of three
-primitives that can be undone (``put``): reshape, transpose, and indexing.
+NumPy gives views for most of them, and in-place writes must go through those. So everything here is said in terms of
+three primitives that can be undone (``put``): reshape, transpose, and indexing.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from operator import index as as_int
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import bind, primal
+from unspool.ir.listener import bind
+from unspool.ir.primitive import Primitive
 from unspool.ops.families import linear, unbroadcast
 from unspool.ops.samples import some
 from unspool.ops.table import implements
@@ -30,7 +31,8 @@ def axes_of(axis: Axes, ndim: int) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(ndim))
-    numbers = tuple([as_int(a) for a in axis]) if isinstance(axis, tuple | list) else (as_int(axis),)
+    given: Any = axis if isinstance(axis, tuple | list) else (axis,)
+    numbers = tuple([as_int(a) for a in given])
     for a in numbers:
         if not -ndim <= a < ndim:
             raise np.exceptions.AxisError(a, ndim)
@@ -69,31 +71,23 @@ def _reshape(a: Any, shape: Any, order: str = "C") -> Any:
         lengths[lengths.index(-1)] = a.size // rest
     if order == "C":
         return bind(reshape, a, shape=tuple(lengths))
-    if order == "F":
-        return np.transpose(bind(reshape, np.transpose(a), shape=tuple(lengths[::-1])))
-    raise UnsupportedError(
-        f"numpy.reshape: no derivative rule for order={order!r}, which depends on the memory layout. Use order='C' or 'F'."
-    )
+    if order != "F":
+        _refuse_order("numpy.reshape", order)
+    return np.transpose(bind(reshape, np.transpose(a), shape=tuple(lengths[::-1])))
 
 
 @implements(np.ravel)
 def _ravel(a: Any, order: str = "C") -> Any:
-    axes = _memory_order(a, order)
-    return bind(reshape, a if axes == tuple(range(a.ndim)) else np.transpose(a, axes), shape=(a.size,))
+    if order not in ("C", "F"):
+        _refuse_order("numpy.ravel", order)
+    return bind(reshape, a if order == "C" else np.transpose(a), shape=(a.size,))
 
 
-def _memory_order(a: Any, order: str) -> tuple[int, ...]:
-    """The axes from the slowest to the fastest in the sense of ``order``."""
-    axes = tuple(range(a.ndim))
-    if order == "F":
-        return axes[::-1]
-    array = primal(a)
-    if order in ("A", "K") and isinstance(array, np.ndarray):
-        if order == "K":
-            return tuple(sorted(axes, key=lambda k: -abs(array.strides[k])))
-        if array.flags.f_contiguous and not array.flags.c_contiguous:
-            return axes[::-1]
-    return axes
+def _refuse_order(name: str, order: str) -> NoReturn:
+    raise UnsupportedError(
+        f"{name}: no derivative rule for order={order!r}, which depends on the memory layout, and a value that is "
+        "computed again may lie in memory in another way. Use order='C' or 'F'."
+    )
 
 
 @implements(np.squeeze)
@@ -135,7 +129,7 @@ def _atleast_2d(*arys: Any) -> Any:
 def _atleast_3d(*arys: Any) -> Any:
     return _at_least(
         arys,
-        lambda shape: ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)] if len(shape) < 3 else shape,  # noqa: PLR2004
+        lambda shape: ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)] if len(shape) < 3 else shape,
     )
 
 
@@ -204,7 +198,7 @@ def _rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 
 # --- broadcasting -----------------------------------------------------------------------------------------------------
 broadcast = linear(
-    lambda x, shape: np.broadcast_to(x, shape),
+    np.broadcast_to,
     lambda ct, x, shape: unbroadcast(ct, x.shape),
     name="broadcast_to",
     samples=lambda: [((some(3, 1),), {"shape": (2, 3, 4)}), ((some(),), {"shape": (2,)})],
@@ -230,9 +224,7 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     position = list(range(n))
     if indexing == "xy" and n > 1:
         position[:2] = 1, 0
-    grids = [
-        np.reshape(x, tuple([-1 if k == position[i] else 1 for k in range(n)])) for i, x in enumerate(xi)
-    ]
+    grids = [np.reshape(x, tuple([-1 if k == position[i] else 1 for k in range(n)])) for i, x in enumerate(xi)]
     if not sparse:
         grids = list(np.broadcast_arrays(*grids))
     return tuple([np.copy(grid) for grid in grids] if copy else grids)
@@ -261,7 +253,7 @@ def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     quarter = k % 4
     if quarter == 0:
         return m[...]
-    if quarter == 2:  # noqa: PLR2004
+    if quarter == 2:
         return _flip(m, (i, j))
     return _swapaxes(_flip(m, j), i, j) if quarter == 1 else _flip(_swapaxes(m, i, j), j)
 
@@ -271,13 +263,11 @@ def _roll_evaluate(x: Any, shift: tuple[int, ...], axis: tuple[int, ...]) -> Any
         n = x.shape[k]
         cut = -s % n if n else 0
         lead = (slice(None),) * k
-        x = np.concatenate(
-            (x[(*lead, slice(cut, None))], x[(*lead, slice(cut))]), axis=k
-        )  # a third of np.roll's time
+        x = np.concatenate((x[(*lead, slice(cut, None))], x[(*lead, slice(cut))]), axis=k)  # a third of np.roll's time
     return x
 
 
-roll = linear(
+roll: Primitive = linear(
     _roll_evaluate,
     lambda ct, x, shift, axis: bind(roll, ct, shift=tuple([-s for s in shift]), axis=axis),
     name="roll",
@@ -299,9 +289,7 @@ def _roll(a: Any, shift: Any, axis: Axes = None) -> Any:
     axes, shifts = (v * n if len(v) == 1 else v for v in (axes, shifts))
     if len(axes) != len(shifts):
         raise ValueError("'shift' and 'axis' should be scalars or 1D sequences")
-    return bind(
-        roll, a, shift=tuple([as_int(s) for s in shifts]), axis=tuple([axis_of(k, a.ndim) for k in axes])
-    )
+    return bind(roll, a, shift=tuple([as_int(s) for s in shifts]), axis=tuple([axis_of(k, a.ndim) for k in axes]))
 
 
 # --- diagonals and triangles ------------------------------------------------------------------------------------------
@@ -322,7 +310,7 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 @implements(np.diag)
 def _diag(v: Any, k: int = 0) -> Any:
-    if v.ndim == 2:  # noqa: PLR2004
+    if v.ndim == 2:
         return _diagonal(v, k)
     if v.ndim != 1:
         raise ValueError("Input must be 1- or 2-d.")
@@ -342,11 +330,16 @@ def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any =
     return np.sum(_diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
+def _lower(shape: tuple[int, ...], k: int) -> np.ndarray:
+    rows, columns = shape[-2:] if len(shape) > 1 else shape * 2
+    return np.tri(rows, columns, k, bool)
+
+
 @implements(np.tril)
 def _tril(m: Any, k: int = 0) -> Any:
-    return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, 0)
+    return np.where(_lower(m.shape, k), m, 0)
 
 
 @implements(np.triu)
 def _triu(m: Any, k: int = 0) -> Any:
-    return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), 0, m)
+    return np.where(_lower(m.shape, k - 1), 0, m)

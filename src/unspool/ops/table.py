@@ -1,8 +1,8 @@
 """Where every NumPy function that unspool knows is enrolled, with what it accepts.
 
-``TABLE`` maps a NumPy function to the `Entry` that answers for it when an argument is traced. An entry is a plain Python
-function in terms of primitives (``bind``) or of other NumPy functions; its signature is the list of the keywords that are
-modelled, and any other keyword is refused by name.
+``TABLE`` maps a NumPy function to the `Entry` that answers for it when an argument is traced. An entry is a plain
+Python function in terms of primitives (``bind``) or of other NumPy functions; its signature is the list of the keywords
+that are modelled, and any other keyword is refused by name.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ def enrol(primitive: Primitive, *functions: Callable[..., Any]) -> Primitive:
         def call(*args: Any) -> Any:
             return bind(primitive, *args)
 
-        short = (
-            primitive if primitive.differentiable or n != 1 else None
-        )  # the short way of a tape wants a rule
+        short = primitive if primitive.differentiable or n != 1 else None  # the short way of a tape wants a rule
         TABLE[function] = Entry(name_of(function), call, n, frozenset(), short)
     return primitive
 
