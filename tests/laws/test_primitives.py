@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import unspool
+from unspool.ir.evaluate import evaluate
 from unspool.ir.listener import bind
 from unspool.ir.primitive import Primitive, Read
+from unspool.ir.verify import verify
 from unspool.layout import ArrayType
 from unspool.ops import PRIMITIVES
+from unspool.tracer import trace
 
 H = 1e-6
 
@@ -223,3 +226,23 @@ def test_other_dtypes(primitive: Primitive, args: tuple[Any, ...], params: Any) 
             if not rough:
                 right, left = (_moved(primitive, values, params, vs, s * H) for s in (1, -1))
                 np.testing.assert_allclose(tangent, (right[0] - left[0]) / (2 * H), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("primitive", "args", "params"), _cases(differentiable=True))
+def test_rules_can_be_traced_into_programs(primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
+    y = primitive.evaluate(*args, **params)
+    if primitive.multiple or (primitive.name == "det" and np.all(y == 0)):
+        return  # of a singular matrix the rule looks at the value
+    ct = _random(np.asarray(y), 3)
+    values = (ct, y, *args)
+    for wanted in _masks(args):
+        plain = primitive.elementwise and _plain(y, args, wanted)
+        pull = primitive.pull_for(wanted, len(args), plain)
+
+        def rule(ct: Any, y: Any, *xs: Any, pull: Any = pull) -> Any:
+            return _dense(pull.function(ct, *pull.keep(y, *xs), **params))
+
+        program = verify(trace(rule, *map(ArrayType.of, values)))
+        for traced, eager in zip(evaluate(program, *values), rule(*values), strict=True):
+            assert (traced.shape, traced.dtype) == (eager.shape, eager.dtype)
+            np.testing.assert_allclose(traced, eager, rtol=1e-14, atol=1e-14)

@@ -72,7 +72,7 @@ def test_cholesky() -> None:
 
 @pytest.mark.parametrize("n", [-2, -1, 0, 1, 2, 3, 5])
 def test_matrix_power(n: int) -> None:
-    agrees(lambda a: np.linalg.matrix_power(a, n), A, exact=n < 4)
+    agrees(lambda a: np.linalg.matrix_power(a, n), A, exact=True)
 
 
 ORDERS = (None, 1, 2, 3, 2.5, np.inf, -np.inf, -1, 0.5)
@@ -91,7 +91,7 @@ def test_vector_norms(order: Any) -> None:
 def test_matrix_norms(order: Any) -> None:
     agrees(lambda x: np.linalg.norm(x, order), some(3, 4))
     agrees(lambda x: np.linalg.norm(x, order, keepdims=True), some(3, 4))
-    agrees(lambda x: np.linalg.norm(x, ord=order, axis=(2, 0)), some(3, 4, 2))
+    agrees(lambda x: np.linalg.norm(x, ord=order, axis=(2, 0)), some(3, 4, 2) ** 3)
     agrees(lambda x: np.linalg.norm(x, ord=order, axis=(0, 1), keepdims=True), complex_some(3, 4, 2))
 
 

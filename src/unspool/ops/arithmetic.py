@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.ir.listener import bind
 from unspool.ops.families import constant, minus_one, one, piecewise, scalar
-from unspool.ops.samples import complex_some, elementwise_samples
+from unspool.ops.samples import Sample, complex_some, elementwise_samples, some
 from unspool.ops.table import implements
 
 POSITIVE = ((0.2, 3.0),)
@@ -100,6 +100,10 @@ def _sign(x: Any) -> Any:
     return x / np.where(r == 0, 1, r)
 
 
+def _truths(n: int) -> list[Sample]:
+    return [(tuple([some(5, turn=0.2 * k) > 0 for k in range(n)]), {})]
+
+
 # --- what has no derivative, or the derivative 0 ----------------------------------------------------------------------
 floor = constant(np.floor, emit="np.floor({0})")
 ceil = constant(np.ceil, emit="np.ceil({0})")
@@ -124,6 +128,10 @@ logical_and = constant(np.logical_and)
 logical_or = constant(np.logical_or)
 logical_xor = constant(np.logical_xor)
 logical_not = constant(np.logical_not)
+bitwise_and = constant(np.bitwise_and, emit="({0} & {1})", samples=lambda: _truths(2))
+bitwise_or = constant(np.bitwise_or, emit="({0} | {1})", samples=lambda: _truths(2))
+bitwise_xor = constant(np.bitwise_xor, emit="({0} ^ {1})", samples=lambda: _truths(2))
+invert = constant(np.invert, samples=lambda: _truths(1))
 isfinite = constant(np.isfinite, emit="math.isfinite({0})")
 isinf = constant(np.isinf, emit="math.isinf({0})")
 isnan = constant(np.isnan, emit="math.isnan({0})")

@@ -33,14 +33,14 @@ minimum = piecewise(
 )
 fmax = piecewise(  # fmax and fmin pass over a NaN
     np.fmax,
-    lambda ct, z, x, y: _chosen(ct, (x > y) | np.isnan(y), x == y),
-    lambda ct, z, x, y: _chosen(ct, (y > x) | np.isnan(x), x == y),
+    lambda ct, z, x, y: _chosen(ct, np.logical_or(x > y, np.isnan(y)), x == y),
+    lambda ct, z, x, y: _chosen(ct, np.logical_or(y > x, np.isnan(x)), x == y),
     emit="np.fmax({0}, {1})",
 )
 fmin = piecewise(
     np.fmin,
-    lambda ct, z, x, y: _chosen(ct, (x < y) | np.isnan(y), x == y),
-    lambda ct, z, x, y: _chosen(ct, (y < x) | np.isnan(x), x == y),
+    lambda ct, z, x, y: _chosen(ct, np.logical_or(x < y, np.isnan(y)), x == y),
+    lambda ct, z, x, y: _chosen(ct, np.logical_or(y < x, np.isnan(x)), x == y),
     emit="np.fmin({0}, {1})",
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
+from unspool.layout import ArrayType
 from unspool.ops.families import cast, constant, linear, piecewise
 from unspool.ops.samples import complex_some, elementwise_samples, some
 from unspool.ops.table import implements
@@ -16,6 +17,7 @@ copy = linear(
     lambda x: x.copy(order="K") if isinstance(x, np.ndarray) else x,
     lambda ct, x: ct,
     name="copy",
+    type_rule=lambda x: x,
     samples=lambda: elementwise_samples(1, ()),
 )
 
@@ -30,6 +32,7 @@ astype = linear(
     lambda x, dtype: x.astype(dtype),
     lambda ct, x, dtype: cast(ct, x.dtype),
     name="astype",
+    type_rule=lambda x, dtype: ArrayType(dtype, x.shape),
     samples=lambda: [
         ((some(4),), {"dtype": np.dtype(np.float32)}),
         ((some(4),), {"dtype": np.dtype(np.complex128)}),
@@ -39,6 +42,7 @@ astype = linear(
 truncated = constant(
     lambda x, dtype: x.astype(dtype),
     name="astype_discrete",
+    type_rule=lambda x, dtype: ArrayType(dtype, x.shape),
     samples=lambda: [((some(4),), {"dtype": np.dtype(np.int64)}), ((some(4),), {"dtype": np.dtype(bool)})],
 )
 
@@ -100,6 +104,7 @@ def _likeness(make: Any, name: str) -> Any:
     return constant(
         lambda x, dtype, shape: make(x, dtype=dtype, shape=shape),
         name=name,
+        type_rule=lambda x, dtype, shape: ArrayType(dtype or x.dtype, x.shape if shape is None else shape),
         samples=lambda: [
             ((some(2, 3),), {"dtype": None, "shape": None}),
             ((some(2),), {"dtype": np.dtype(np.float32), "shape": (3,)}),

@@ -20,7 +20,7 @@ def explicit(subscripts: str, ndims: list[int]) -> str:
     """The subscripts with a letter for every axis of every operand and of the result.
 
     >>> explicit("...ij,j", [3, 1])
-    'Aij,j->Ai'
+    'Zij,j->Zi'
     """
     sources, arrow, result = subscripts.replace(" ", "").partition("->")
     terms = sources.split(",")
@@ -107,8 +107,8 @@ einsum = enrol(Primitive("einsum", _evaluate, jvp=_jvp, pull=_pull, samples=_sam
 def _einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     if not isinstance(subscripts, str):
         raise UnsupportedError(
-            "numpy.einsum: no derivative rule for operands with lists of axes on a traced value. Write the subscripts as "
-            "a string, as in np.einsum('ij,j->i', a, x)."
+            "numpy.einsum: no derivative rule for operands with lists of axes on a traced value. Write the subscripts "
+            "as a string, as in np.einsum('ij,j->i', a, x)."
         )
     arrays = [x if hasattr(x, "shape") else np.asarray(x) for x in operands]
     return bind(einsum, *arrays, subscripts=explicit(subscripts, [len(a.shape) for a in arrays]), optimize=optimize)

@@ -12,6 +12,7 @@ import numpy as np
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import bind
 from unspool.ir.primitive import Primitive, Read
+from unspool.layout import ArrayType
 from unspool.ops.families import cast, fit, variadic
 from unspool.ops.samples import some
 from unspool.ops.shape import axis_of
@@ -25,6 +26,12 @@ def _concatenate_vjp(chosen: list[int], ct: Any, *xs: Any, axis: int) -> tuple[A
     return tuple([cast(ct[(*lead, slice(ends[k], ends[k + 1]))], xs[k].dtype) for k in chosen])
 
 
+def _concatenate_type(*types: ArrayType, axis: int) -> ArrayType:
+    shape = types[0].shape
+    n = sum([t.shape[axis] for t in types])
+    return ArrayType(np.result_type(*[t.dtype for t in types]), (*shape[:axis], n, *shape[axis + 1 :]))
+
+
 def _joined_tangents(joining: Any, tangents: tuple[Any, ...], y: Any, xs: tuple[Any, ...], axis: int) -> Any:
     parts = [np.zeros(np.shape(x), y.dtype) if t is None else t for t, x in zip(tangents, xs, strict=True)]
     return fit(bind(joining, *parts, axis=axis), y)
@@ -34,6 +41,7 @@ concatenate: Primitive = variadic(
     lambda *xs, axis: np.concatenate(xs, axis=axis),
     _concatenate_vjp,
     name="concatenate",
+    type_rule=_concatenate_type,
     jvp=lambda tangents, y, *xs, axis: _joined_tangents(concatenate, tangents, y, xs, axis),
     read=Read.TYPE,
     samples=lambda: [
@@ -53,6 +61,9 @@ stack: Primitive = variadic(
     lambda *xs, axis: np.stack(xs, axis=axis),
     _stack_vjp,
     name="stack",
+    type_rule=lambda *types, axis: ArrayType(
+        np.result_type(*[t.dtype for t in types]), (*types[0].shape[:axis], len(types), *types[0].shape[axis:])
+    ),
     jvp=lambda tangents, y, *xs, axis: _joined_tangents(stack, tangents, y, xs, axis),
     read=Read.TYPE,
     samples=lambda: [

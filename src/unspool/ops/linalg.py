@@ -235,6 +235,8 @@ def _matrix_power(a: Any, n: int) -> Any:
         return _matrix_power(_inv(a), -n)
     if n == 0:
         return np.zeros_like(a) + np.eye(a.shape[-1], dtype=a.dtype)
+    if n == 3:
+        return a @ a @ a  # in NumPy's order
     power, result = a, None
     while n:
         n, bit = divmod(n, 2)

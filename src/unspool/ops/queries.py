@@ -23,8 +23,6 @@ def query(function: Callable[..., Any], *parameters: str, n_arrays: int = 1, **a
 
     def call(*args: Any, **kwargs: Any) -> Any:
         positional = dict(zip(parameters, args[n_arrays:], strict=False))
-        if positional.keys() & kwargs.keys():
-            raise TypeError(f"{name_of(function)}: several values for {', '.join(positional.keys() & kwargs.keys())}")
         return bind(primitive, *args[:n_arrays], **positional, **kwargs)
 
     TABLE[function] = Entry(name_of(function), call, n_arrays + len(parameters), frozenset(parameters))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
+from unspool.layout import ArrayType
 from unspool.ops.families import cast, fit, general, linear
 from unspool.ops.samples import some
 from unspool.ops.shape import Axes, axes_of, axis_of
@@ -28,6 +29,16 @@ _SHAPES = (
     ((some(4) + 0j,), {"axis": (0,), "keepdims": False}),
 )
 
+
+def _reduced(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
+    kept = [1 if k in axis else d for k, d in enumerate(x.shape) if keepdims or k not in axis]
+    return ArrayType(np.dtype(dtype or x.dtype), tuple(kept))
+
+
+def _summed(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
+    return _reduced(x, axis, keepdims, dtype or np.add.reduce(np.empty(0, x.dtype)).dtype)
+
+
 # --- sum --------------------------------------------------------------------------------------------------------------
 
 
@@ -37,6 +48,7 @@ sum_ = linear(
         np.broadcast_to(opened(ct, x.shape, axis, keepdims), x.shape), x.dtype
     ),
     name="sum",
+    type_rule=_summed,
     samples=lambda: [
         *_SHAPES,
         ((some(3).astype(np.float32),), {"axis": (0,), "keepdims": False, "dtype": float}),
@@ -103,6 +115,7 @@ prod = general(
         opened(ct, x.shape, axis, keepdims) * _product_of_others(x, axis), x.dtype
     ),
     name="prod",
+    type_rule=_summed,
     jvp=lambda tangents, y, x, axis, keepdims, dtype=None: fit(
         np.sum(tangents[0] * _product_of_others(x, axis), axis=axis, keepdims=keepdims), y
     ),
@@ -126,6 +139,7 @@ cumsum = linear(
     lambda x, axis: np.cumsum(x, axis=axis),
     lambda ct, x, axis: _backwards(np.cumsum(_backwards(ct, axis), axis=axis), axis),
     name="cumsum",
+    type_rule=lambda x, axis: x,
     samples=lambda: [((some(5),), {"axis": 0}), ((some(2, 3),), {"axis": 1}), ((some(0),), {"axis": 0})],
 )
 
@@ -146,6 +160,7 @@ cumprod = general(
     lambda x, axis: np.cumprod(x, axis=axis),
     _cumprod_vjp,
     name="cumprod",
+    type_rule=lambda x, axis: x,
     jvp=_cumprod_jvp,
     samples=lambda: [
         ((some(5),), {"axis": 0}),
@@ -175,7 +190,7 @@ def _cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
 # --- extrema: those that share the extreme value share the cotangent --------------------------------------------------
 def _shares(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> tuple[Any, Any]:
     """Which elements have the extreme value (a NaN is one), and how many they are."""
-    hit = (x == opened(y, x.shape, axis, keepdims)) | np.isnan(x)
+    hit = np.logical_or(x == opened(y, x.shape, axis, keepdims), np.isnan(x))
     return hit, np.sum(hit, axis=axis, keepdims=True, dtype=y.real.dtype)
 
 
@@ -193,6 +208,7 @@ max_ = general(
     lambda x, axis, keepdims: np.maximum.reduce(x, axis=axis, keepdims=keepdims),
     _extremum_vjp,
     name="max",
+    type_rule=_reduced,
     jvp=_extremum_jvp,
     samples=lambda: _SHAPES,
 )
@@ -200,6 +216,7 @@ min_ = general(
     lambda x, axis, keepdims: np.minimum.reduce(x, axis=axis, keepdims=keepdims),
     _extremum_vjp,
     name="min",
+    type_rule=_reduced,
     jvp=_extremum_jvp,
     samples=lambda: _SHAPES,
 )

@@ -16,6 +16,7 @@ import numpy as np
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import bind
 from unspool.ir.primitive import Primitive
+from unspool.layout import ArrayType
 from unspool.ops.families import linear, unbroadcast
 from unspool.ops.samples import some
 from unspool.ops.table import implements
@@ -52,6 +53,7 @@ reshape = linear(
     lambda x, shape: x.reshape(shape),
     lambda ct, x, shape: ct.reshape(x.shape),
     name="reshape",
+    type_rule=lambda x, shape: ArrayType(x.dtype, shape),
     put=lambda base, part, shape: np.reshape(part, base.shape),
     samples=lambda: [
         ((some(2, 6),), {"shape": (3, 4)}),
@@ -145,6 +147,7 @@ transpose = linear(
     lambda x, axes: x.transpose(axes),
     lambda ct, x, axes: ct.transpose(_inverse(axes)),
     name="transpose",
+    type_rule=lambda x, axes: ArrayType(x.dtype, tuple([x.shape[k] for k in axes])),
     put=lambda base, part, axes: np.transpose(part, _inverse(axes)),
     samples=lambda: [((some(2, 3, 4),), {"axes": (2, 0, 1)}), ((some(3),), {"axes": (0,)})],
 )
@@ -201,6 +204,7 @@ broadcast = linear(
     np.broadcast_to,
     lambda ct, x, shape: unbroadcast(ct, x.shape),
     name="broadcast_to",
+    type_rule=lambda x, shape: ArrayType(x.dtype, shape),
     samples=lambda: [((some(3, 1),), {"shape": (2, 3, 4)}), ((some(),), {"shape": (2,)})],
 )
 
@@ -271,6 +275,7 @@ roll: Primitive = linear(
     _roll_evaluate,
     lambda ct, x, shift, axis: bind(roll, ct, shift=tuple([-s for s in shift]), axis=axis),
     name="roll",
+    type_rule=lambda x, shift, axis: x,
     samples=lambda: [
         ((some(5),), {"shift": (2,), "axis": (0,)}),
         ((some(3, 4),), {"shift": (-1, 5), "axis": (1, 0)}),
