@@ -38,10 +38,17 @@ class Bundle:
 
     def __add__(self, other: Bundle) -> Bundle:
         pairs = zip(self.parts, other.parts, strict=True)
-        return Bundle(tuple([a if b is None else b if a is None else a + b for a, b in pairs]))
+        return Bundle(tuple([a if b is None else b if a is None else _added(a, b) for a, b in pairs]))
 
 
 LAZY = (Piece, Sum, Bundle)
+
+
+def _added(ct: Any, other: Any) -> Any:
+    """The sum of two cotangents; a traced one would not leave the sum to a lazy one."""
+    if other.__class__ in LAZY and isinstance(ct, Traced):
+        other = other.dense()
+    return ct + other
 
 
 def _select(ct: Any, position: int, n: int) -> tuple[Bundle]:
@@ -115,7 +122,7 @@ class Tape(Listener):
         for k, arg in enumerate(args):
             if not isinstance(arg, Traced):
                 values.append(arg)
-                if arg.__class__ is np.ndarray:
+                if isinstance(arg, np.ndarray):
                     plain_arrays.append(k)
             elif arg.listener is self:
                 values.append(arg.value)
@@ -248,7 +255,10 @@ class Tape(Listener):
                 parts = pull(ct, *residuals, **params)
             for parent, part in zip(parents, parts):
                 before = cts[parent]
-                cts[parent] = part if before is None else before + part
+                if before.__class__ is Variable:
+                    cts[parent] = _added(before, part)
+                else:
+                    cts[parent] = part if before is None else before + part
         return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]
 
 

@@ -138,6 +138,9 @@ def still(traced: Traced) -> Traced:
     return type(traced)(traced.value, traced.listener, traced.node)
 
 
+_NESTS = (list, tuple)
+
+
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     """Carry out one operation on any mixture of plain and traced values."""
     top: Listener | None = None
@@ -149,6 +152,8 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
                 operands = (*operands[:k], operand, *operands[k + 1 :])
             if isinstance(operand, Traced) and (top is None or operand.listener.level > top.level):
                 top = operand.listener
+        elif arg.__class__ in _NESTS:  # a list can be changed later: what is recorded is an array of our own
+            operands = (*operands[:k], np.array(arg), *operands[k + 1 :])
     if top is None:
         return primitive.evaluate(*operands, **params)
     y = top.bind(primitive, operands, params)
