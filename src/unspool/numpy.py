@@ -56,7 +56,7 @@ def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
     np.float64(30.0)
     """
     if not _has_traced(object):
-        return _holding(_numpy.array)(object, dtype, **kwargs)
+        return _own(_numpy.array(object, dtype, **kwargs))
     joined = _joined(object)
     joined = _numpy.copy(joined) if joined is object else joined
     return joined if dtype is None else joined.astype(dtype)
@@ -66,7 +66,13 @@ def asarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """`numpy.asarray`; a traced value is returned as it is."""
     if isinstance(a, Traced):
         return a if dtype is None or a.value.dtype == dtype else _numpy.astype(a, dtype)  # type: ignore[call-overload]
-    return array(a, dtype, **kwargs) if _has_traced(a) else _holding(_numpy.asarray)(a, dtype, **kwargs)
+    return array(a, dtype, **kwargs) if _has_traced(a) else _own(_numpy.asarray(a, dtype, **kwargs))
+
+
+def _own(result: Any) -> Any:
+    """The array, or a handle on a copy of it: a write into the user's own array must not reach what was recorded."""
+    listener = current()
+    return result if listener is None or result.dtype.kind not in "fc" else listener.constant(result.copy(order="K"))
 
 
 def __getattr__(name: str) -> Any:
