@@ -64,7 +64,10 @@ def _positions(argnums: int | Sequence[int], n: int) -> tuple[int, ...]:
     for number in numbers:
         if not isinstance(number, int) or not -n <= number < n:
             raise InputError(f"argnums={argnums!r}, but the function was called with {n} positional arguments")
-    return tuple(number % n for number in numbers)
+    positions = tuple(number % n for number in numbers)
+    if len(set(positions)) < len(positions):
+        raise InputError(f"argnums={argnums!r} names an argument twice: give every position once")
+    return positions
 
 
 def _replaced(args: tuple[Any, ...], positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
