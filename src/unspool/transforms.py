@@ -231,7 +231,7 @@ def _directions(nest: Any, structure: Structure, types: Sequence[ArrayType], wha
         raise InputError(f"{what} has the structure {found}; expected {structure}")
     result = []
     for leaf, t, path in zip(leaves, types, structure.paths(), strict=True):
-        value: Any = leaf if isinstance(leaf, Traced) else np.asarray(leaf)
+        value: Any = leaf if isinstance(leaf, Traced) else np.array(leaf)  # a copy: rules may hand it on as a result
         if (
             value.shape != t.shape
             or (value.dtype.kind == "c" and t.dtype.kind != "c")
