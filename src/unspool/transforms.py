@@ -54,6 +54,11 @@ def _inputs(values: Sequence[Any], positions: Sequence[int]) -> tuple[list[Any],
     return leaves, structures
 
 
+def _copies(values: Sequence[Any]) -> list[Any]:
+    """Plain copies, into which a function may write."""
+    return [np.array(primal(value))[()] for value in values]
+
+
 def _unflatten(structures: Sequence[Structure], leaves: Sequence[Any]) -> list[Any]:
     rest = iter(leaves)
     return [s.unflatten([next(rest) for _ in range(s.n_leaves)]) for s in structures]
@@ -311,7 +316,8 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, *, mode: str | None 
         n_in = sum(prod(value.shape) for value in inputs)
         way = mode
         if way is None:
-            n_out = sum(prod(np.shape(primal(leaf))) for leaf in flatten(of_chosen(*chosen))[0])
+            plain = of_chosen(*_unflatten(structures, _copies(inputs)))
+            n_out = sum(prod(np.shape(primal(leaf))) for leaf in flatten(plain)[0])
             way = "forward" if n_in <= n_out else "reverse"
         blocks, structure = (_by_columns if way == "forward" else _by_rows)(of_chosen, chosen, inputs, structures)
         rows = []
@@ -359,7 +365,7 @@ def _by_columns(
             group.append(flatten(tangent)[0])
         columns.append(group)
     if structure is None:
-        outs, structure = flatten(f(*args))
+        outs, structure = flatten(f(*_unflatten(structures, _copies(inputs))))
     types = [ArrayType.of(out) for out in outs]
     blocks = [
         [
