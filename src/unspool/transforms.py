@@ -109,6 +109,30 @@ def _off(tape: Tape, leaf: Any, *, copy: bool) -> Any:
     return leaf
 
 
+def _name(f: Function) -> str:
+    return getattr(f, "__name__", repr(f))
+
+
+def _pair(out: Any, name: str) -> tuple[Any, Any]:
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise InputError(f"{name} returned {type(out).__name__}; has_aux=True expects a pair (result, aux)")
+    return out
+
+
+def _results(nest: Any, name: str) -> tuple[list[Any], Structure]:
+    """The leaves of what a function returned; in anything but arrays and numbers a derivative could hide."""
+    leaves, structure = flatten(nest)
+    for leaf, path in zip(leaves, structure.paths(), strict=True):
+        if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
+            kind = f"dtype {leaf.dtype}" if hasattr(leaf, "dtype") else f"type {type(leaf).__name__}"
+            raise InputError(
+                f"{name} returned{f' at {path}' if path else ''} something of {kind}, in which a derivative would be lost. "
+                "Return arrays and numbers nested in lists, tuples, dicts, dataclasses (np.stack joins traced values into "
+                "one array), and other things as aux with has_aux=True."
+            )
+    return leaves, structure
+
+
 def _loss(out: Any, name: str) -> Any:
     """Refuse what is not one real number."""
     if out is None:
@@ -123,6 +147,11 @@ def _loss(out: Any, name: str) -> Any:
         raise InputError(
             f"{name} returned an array {found}, not one number. Reduce it, for example with np.sum, or use "
             "unspool.jacobian or unspool.vjp for functions with many results."
+        )
+    if found.dtype.kind not in "biufc":
+        raise InputError(
+            f"{name} returned an array of dtype {found.dtype}, in which the derivative would be lost: return the traced "
+            "value itself."
         )
     if found.dtype.kind == "c":
         raise InputError(
@@ -146,7 +175,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
     >>> unspool.value_and_grad(lambda p: (p["a"] + p["b"]) * (p["b"] + 1))({"a": 2.0, "b": 1.0})
     (np.float64(6.0), {'a': np.float64(2.0), 'b': np.float64(5.0)})
     """
-    name = getattr(f, "__name__", repr(f))
+    name = _name(f)
 
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -157,9 +186,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
             variables = [tape.input(value) for value in values]
             try:
                 out = f(*_replaced(args, positions, _unflatten(structures, variables)), **kwargs)
-                if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-                    raise InputError(f"{name} returned {type(out).__name__}; has_aux=True expects (loss, aux)")
-                loss, aux = out if has_aux else (out, None)
+                loss, aux = _pair(out, name) if has_aux else (out, None)
                 loss = _loss(loss, name)
                 node = tape.node_of(loss)
                 value, aux = _without(tape, loss, copy=False), _without(tape, aux, copy=False)
@@ -211,8 +238,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         variables = [tape.input(value) for value in values]
         try:
             out = f(*_unflatten(structures, variables))
-            out, aux = out if has_aux else (out, None)
-            leaves, structure = flatten(out)
+            out, aux = _pair(out, _name(f)) if has_aux else (out, None)
+            leaves, structure = _results(out, _name(f))
             nodes = [tape.node_of(leaf) for leaf in leaves]
             results = [_off(tape, leaf, copy=True) for leaf in leaves]
             aux = _without(tape, aux, copy=True)
@@ -270,8 +297,8 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux
         try:
             variables = [sweep.input(v, t) for v, t in zip(values, directions, strict=True)]
             out = f(*_unflatten(structures, variables))
-            out, aux = out if has_aux else (out, None)
-            leaves, structure = flatten(out)
+            out, aux = _pair(out, _name(f)) if has_aux else (out, None)
+            leaves, structure = _results(out, _name(f))
             pairs = [(sweep.primal_of(leaf), sweep.tangent_of(leaf)) for leaf in leaves]
             aux_leaves, aux_structure = flatten(aux)
             aux = aux_structure.unflatten([sweep.primal_of(leaf) for leaf in aux_leaves])
