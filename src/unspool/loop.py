@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.closure import Captures
 from unspool.codegen.fallback import FlatStep, Steps, Surroundings, replay_message
-from unspool.ir.listener import primal, resolve
+from unspool.ir.listener import Traced, primal, resolve
 from unspool.kernels import State
 from unspool.observers import LoopReport, logs
 from unspool.run import Run
@@ -152,6 +152,7 @@ def plain_state(leaves: Sequence[Any]) -> State:
     result = []
     for leaf in leaves:
         value = primal(resolve(leaf))
-        array = np.array(value, order="C") if isinstance(leaf, np.ndarray) else np.ascontiguousarray(value)
+        value = value if isinstance(leaf, Traced) else np.array(value, np.asarray(value).dtype.newbyteorder("="))
+        array = np.ascontiguousarray(value)
         result.append(array.reshape(np.shape(value)) if np.ndim(value) else np.asarray(value)[()])
     return tuple(result)

@@ -35,7 +35,7 @@ def _input(value: Any, where: str) -> Any:
     if isinstance(value, float | complex | np.floating | np.complexfloating):
         return np.asarray(value)[()]
     if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
-        return np.array(value, order="K", subok=False)
+        return np.array(value, value.dtype.newbyteorder("="), order="K", subok=False)
     kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else f"type {type(value).__name__}"
     raise InputError(
         f"{where} is of {kind}, with respect to which nothing can be differentiated. Pass arrays or floats, nested in "
