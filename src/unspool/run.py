@@ -134,6 +134,7 @@ class Run:
                 self.state, self.position = self.kernels.advance(self.state, start, stop)
                 self._check(self.position)
             case Record(start, stop):
+                self._digests.setdefault(start, digest(self.state))  # the record of the step before must arrive here
                 self.state, self.position, residuals = self.kernels.record(self.state, start, stop)
                 self._taped += residuals
                 self._check(self.position)
