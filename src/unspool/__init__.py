@@ -3,7 +3,7 @@
 from unspool import errors, numpy
 from unspool.custom import custom_jvp, custom_vjp
 from unspool.diagnostics.report import observe
-from unspool.loops import checkpoint, fori_loop, scan, while_loop
+from unspool.loops import checkpoint, fori_loop, plan, scan, while_loop
 from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll, simulate
 from unspool.transforms import (
     grad,
@@ -36,6 +36,7 @@ __all__ = [
     "jvp",
     "numpy",
     "observe",
+    "plan",
     "scan",
     "simulate",
     "stop_gradient",

@@ -16,6 +16,10 @@ class PolicyError(UnspoolError, ValueError):
     """A policy, a slot count or a length makes no sense: raised before the first step."""
 
 
+class BudgetError(PolicyError):
+    """The memory given is too little for any schedule; the message names the least that works."""
+
+
 class UnsupportedError(UnspoolError, TypeError):
     """A function, a keyword or an argument has no derivative rule here; nothing is ever ignored."""
 

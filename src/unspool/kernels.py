@@ -21,12 +21,14 @@ class Kernels:
     ``advance(state, start, stop)`` returns the state at ``stop``, or earlier where a while loop ends, and the step
     reached. ``record`` does the same and also returns the residuals of each step in order. ``reverse(ct, residuals,
     start, stop)`` carries the cotangent back and empties the list of residuals. Advance and record leave the same bits.
+    ``rehearse(residuals)`` runs the adjoint of these steps once, to time it, and changes nothing.
     ``going(state, step)`` asks a while loop whether there is a step at all. ``residual_bytes(residuals)`` weighs.
     """
 
     advance: Callable[[State, int, int], tuple[State, int]]
     record: Callable[[State, int, int], tuple[State, int, list[Any]]]
     reverse: Callable[[Cotangents, list[Any], int, int], Cotangents]
+    rehearse: Callable[[list[Any]], None]
     going: Callable[[State, int], bool]
     residual_bytes: Callable[[list[Any]], int]
     layout: Layout

@@ -11,8 +11,10 @@ import numpy as np
 from unspool.closure import Captures
 from unspool.codegen.fallback import FlatStep, Steps, Surroundings, replay_message
 from unspool.ir.listener import Traced, primal, resolve
-from unspool.kernels import State
+from unspool.kernels import Kernels, State
 from unspool.observers import LoopReport, logs
+from unspool.plan import Auto, Plan
+from unspool.probe import Probe
 from unspool.run import Run
 from unspool.schedules import Schedule, Tier
 from unspool.stores import RamStore
@@ -29,7 +31,7 @@ class Loop:
     name: str
     step: FlatStep
     n_steps: int | None
-    schedule: Schedule
+    schedule: Schedule | Auto
     names: tuple[str, ...]
     captures: Captures
     condition: Callable[[list[Any], Surroundings], bool] | None = None
@@ -76,25 +78,27 @@ class Sweep:
         """Sweep to the turn; return the final state and the outputs."""
         loop = self.loop
         if loop.progress:
-            self._bar = progress_bar(loop, loop.schedule.steps(loop.n_steps) + loop.n_steps if loop.n_steps else None)
+            self._bar = progress_bar(loop, None)
         self.steps = loop.steps(self.init, self.xs, self.values, self._bar)
-        if logs():
-            self._rss = _resident_bytes()
-            self._report = LoopReport(loop.name, loop.schedule, loop.n_steps or 0)
-            for log in logs():
-                log.append(self._report)
-        kernels = self.steps.kernels()
-        if self._report is not None:
-            self._report.state_bytes = kernels.layout.n_bytes
-        self._run = Run(
-            kernels,
-            loop.schedule,
-            {Tier.RAM: RamStore(kernels.layout)},
-            loop.n_steps,
-            replay_error=loop.replay_error,
-            report=self._report,
-        )
+        rss = _resident_bytes() if logs() else 0
         try:
+            kernels, schedule, plan = self._planned(self.steps.kernels())
+            if logs():
+                self._rss = rss
+                self._report = LoopReport(loop.name, schedule, loop.n_steps or 0, plan=plan)
+                self._report.state_bytes = kernels.layout.n_bytes
+                for log in logs():
+                    log.append(self._report)
+            if self._bar is not None and loop.n_steps is not None:
+                self._bar.total = schedule.steps(loop.n_steps) + loop.n_steps
+            self._run = Run(
+                kernels,
+                schedule,
+                {Tier.RAM: RamStore(kernels.layout)},
+                loop.n_steps,
+                replay_error=loop.replay_error,
+                report=self._report,
+            )
             final = self._run.forward(self.init)
         except BaseException:
             self._finish()
@@ -103,6 +107,17 @@ class Sweep:
         self.values = self.steps.values
         self._spent = False
         return final, self.steps.ys or []
+
+    def _planned(self, kernels: Kernels) -> tuple[Kernels, Schedule, Plan | None]:
+        """The schedule of the user, or the one that a probe of the first steps finds best."""
+        policy = self.loop.schedule
+        if isinstance(policy, Schedule):
+            return kernels, policy, None
+        probe = Probe(kernels, self.init)
+        if self.loop.n_steps is None:
+            return probe.kernels(), probe.plan_online(policy), None
+        plan = probe.plan(policy, self.loop.n_steps)
+        return probe.kernels(), plan.schedule, plan
 
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
         """The cotangents of the initial state, of xs and of the captures; a second call sweeps again first."""

@@ -18,7 +18,10 @@ from unspool.errors import InputError, PolicyError, StateError
 from unspool.ir.listener import Traced, resolve
 from unspool.loop import Loop, plain_state
 from unspool.loop_rules import run_loop
-from unspool.schedules import Schedule, StoreAll, as_schedule
+from unspool.memory import Memory, as_bytes
+from unspool.plan import Auto, Plan
+from unspool.probe import Probe
+from unspool.schedules import Schedule, as_schedule
 from unspool.schedules.recompute import Recompute
 from unspool.tree import Structure, flatten
 
@@ -32,6 +35,7 @@ def fori_loop(
     init_val: Any,
     *,
     policy: Policy | None = None,
+    memory: Memory = None,
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -56,7 +60,9 @@ def fori_loop(
     def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
         return _returned(body_fun(lower + k, structure.unflatten(state)), structure, "fori_loop", k), []
 
-    loop = _loop("fori_loop", function, structure, n_steps=upper - lower, policy=policy, progress=progress)
+    loop = _loop(
+        "fori_loop", function, structure, n_steps=upper - lower, policy=policy, memory=memory, progress=progress
+    )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final)
 
@@ -68,6 +74,7 @@ def scan(
     length: int | None = None,
     *,
     policy: Policy | None = None,
+    memory: Memory = None,
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
@@ -99,7 +106,7 @@ def scan(
         found[:] = [outputs_structure]
         return _returned(result[0], structure, "scan", k), outputs
 
-    loop = _loop("scan", function, structure, n_steps=n, policy=policy, progress=progress)
+    loop = _loop("scan", function, structure, n_steps=n, policy=policy, memory=memory, progress=progress)
     if n == 0:
         return init, _no_outputs(loop, leaves, rows, found)
     final, ys = run_loop(loop, leaves, rows)
@@ -112,6 +119,7 @@ def while_loop(
     init_val: Any,
     *,
     policy: Policy | None = None,
+    memory: Memory = None,
     progress: bool = False,
 ) -> Any:
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
@@ -144,12 +152,39 @@ def while_loop(
         structure,
         n_steps=None,
         policy=policy,
+        memory=memory,
         progress=progress,
         captures=captures,
         condition=condition,
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final)
+
+
+def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Memory = None) -> Plan:
+    """What policy "auto" would do with ``fori_loop(0, n_steps, step, init)`` in this memory, and why.
+
+    Runs the first steps, at most three, to weigh a state (bytes) and the residuals of a step (bytes), and to time a
+    step forwards and backwards (seconds). Printed, the plan is a table; ``plan.frontier()`` is the curve of memory
+    against time. Raises `BudgetError` with the least memory that works.
+
+    >>> import numpy as np, unspool
+    >>> chosen = unspool.plan(lambda i, u: np.sin(u), np.ones(1000), 10_000, memory="10 MB")
+    >>> chosen.cost.peak_bytes <= chosen.budget_bytes, chosen.cost.steps < 30_000
+    (True, True)
+    """
+    leaves, structure = _state(init, "plan")
+
+    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
+        return _returned(step(k, structure.unflatten(state)), structure, "plan", k), []
+
+    n = _number(n_steps, "n_steps")
+    if n < 0:
+        raise PolicyError(f"plan for {n} steps: the number of steps is negative")
+    policy = Auto(memory)
+    loop = _loop("plan", function, structure, n_steps=n, policy=None, memory=memory, progress=False)
+    state = plain_state(leaves)
+    return Probe(loop.steps(state, [], []).kernels(), state).plan(policy, n, timed=True)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,6 +224,7 @@ def _loop(
     *,
     n_steps: int | None,
     policy: Policy | None,
+    memory: Memory,
     progress: bool,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
@@ -200,8 +236,23 @@ def _loop(
             new, outputs = function(k, state, inputs)
             return [resolve(leaf) for leaf in new], [resolve(leaf) for leaf in outputs]
 
-    schedule = StoreAll() if policy is None else as_schedule(policy)
+    schedule = _as_policy(policy, memory)
     return Loop(name, step, n_steps, schedule, tuple(structure.paths()), noted, condition, progress)
+
+
+def _as_policy(policy: Policy | None, memory: Memory) -> Schedule | Auto:
+    if policy is None or (isinstance(policy, str) and policy.strip().lower() == "auto"):
+        if memory is not None:
+            as_bytes(memory)  # refuses what is no amount of memory, before the first step
+        return Auto(memory)
+    schedule = as_schedule(policy)
+    if memory is not None:
+        raise PolicyError(
+            f"memory={memory!r} goes with policy='auto', which chooses a schedule for it; {policy!r} says already what "
+            "is "
+            "held. Leave one of the two out."
+        )
+    return schedule
 
 
 def _number(value: Any, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from unspool.plan import Plan
 from unspool.schedules import OnlineSchedule, Schedule, simulate
 
 
@@ -32,6 +33,7 @@ class LoopReport:
     rss_growth_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     reversed: bool = False
+    plan: Plan | None = None
     _predicted: tuple[int, int] | None = None
 
     @property

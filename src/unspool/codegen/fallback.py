@@ -83,7 +83,15 @@ class Steps:
 
     def kernels(self) -> Kernels:
         """The functions that an executor calls."""
-        return Kernels(self.advance, self.record, self.reverse, self.going, self.residual_bytes, Layout.of(self.types))
+        return Kernels(
+            advance=self.advance,
+            record=self.record,
+            reverse=self.reverse,
+            rehearse=self.rehearse,
+            going=self.going,
+            residual_bytes=self.residual_bytes,
+            layout=Layout.of(self.types),
+        )
 
     # --- one step -----------------------------------------------------------------------------------------------------
     def _listeners(self) -> tuple[Listener, ...]:
@@ -243,6 +251,12 @@ class Steps:
             if self.tick is not None:
                 self.tick("reverse")
         return cts
+
+    def rehearse(self, residuals: list[TapedStep]) -> None:
+        """Run the adjoint of these steps on ones and forget the result."""
+        for taped in residuals:
+            seeds = [(n, np.ones(t.shape, t.dtype)) for n, t in zip(taped.state_nodes, self.types, strict=True)]
+            taped.tape.sweep(seeds, free=False)
 
     def _add_row(self, position: int, k: int, ct: Any) -> None:
         if ct is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from unspool.memory import human_bytes
 from unspool.observers import LoopReport, logs
 
 
@@ -52,20 +53,6 @@ def _row(r: LoopReport) -> tuple[str, ...]:
         f"{r.seconds.get('sweep', 0.0):.3f}",
         f"{r.seconds.get('unwind', 0.0):.3f}",
     )
-
-
-def human_bytes(n: int) -> str:
-    """Bytes in the unit that a person would take.
-
-    >>> human_bytes(96), human_bytes(2_500_000)
-    ('96 B', '2.50 MB')
-    """
-    size, unit = float(n), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{n} B" if unit == "B" else f"{size:.3g} {unit}" if size >= 10 else f"{size:.2f} {unit}"
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from unspool.layout import Layout
+from unspool.stores.arena import give, take
 from unspool.stores.base import Store
 
 
 class RamStore(Store):
-    """Snapshots in flat buffers of one size; the buffer of a dropped snapshot serves the next one.
+    """Snapshots in flat buffers of one size; the buffer of a dropped snapshot serves the next one, in later runs too.
 
     >>> store = RamStore(Layout.of([np.zeros(3)]))
     >>> store.put(7, [np.arange(3.0)])
@@ -33,7 +34,7 @@ class RamStore(Store):
 
     def put(self, step: int, arrays: Sequence[np.ndarray]) -> None:
         """Keep a copy of the state at the start of a step."""
-        self._held[step] = self._layout.pack(arrays, self._free.pop() if self._free else None)
+        self._held[step] = self._layout.pack(arrays, self._free.pop() if self._free else take(self._layout.n_bytes))
 
     def get(self, step: int) -> tuple[np.ndarray, ...]:
         """A copy of the state that was put for this step; KeyError if there is none."""
@@ -44,6 +45,7 @@ class RamStore(Store):
         self._free.append(self._held.pop(step))
 
     def close(self) -> None:
-        """Free everything."""
+        """Free everything; the buffers are kept for the next run."""
+        give([*self._free, *self._held.values()])
         self._held.clear()
         self._free.clear()

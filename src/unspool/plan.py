@@ -1,0 +1,291 @@
+"""From bytes to a schedule: which one, with how many slots and how long a leaf, takes the least time in a budget.
+
+Binomial checkpointing with leaves (`Revolve(slots, leaf)`) holds every classical policy: one leaf of n steps stores
+everything, slots for every leaf is a snapshot every k steps, leaves of one step are the binomial schedule of [GW2000].
+So the planner searches one family, over the leaf; the slots are what the budget leaves. With s bytes per state and r
+per recorded step, `slots * s + leaf * r` must fit, and the time is
+
+    advances * advance + n * (record + reverse) + saves * save + loads * load + peak bytes * touch
+
+where touching fresh memory has a price of its own: it is why storing everything is not the fastest just because it
+fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, isqrt
+
+from unspool.errors import BudgetError
+from unspool.memory import Memory, human_bytes
+from unspool.schedules import Every, Online, OnlineSchedule, Revolve, Save, Schedule, StoreAll
+
+_EXACT = 4096  # leaves up to which saves are counted one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """The policy "auto": measure one or two steps, then take what is fastest within the memory.
+
+    >>> Auto("2 GiB")
+    Auto(memory='2 GiB')
+    """
+
+    memory: Memory = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepPrices:
+    """What one step and one snapshot cost: bytes and seconds, measured on real steps or given.
+
+    ``touch_seconds`` is the price of a byte of memory that is used for the first time.
+    """
+
+    state_bytes: int
+    residual_bytes: int
+    advance_seconds: float = 1.0
+    record_seconds: float = 1.0
+    reverse_seconds: float = 1.0
+    save_seconds: float = 0.0
+    load_seconds: float = 0.0
+    touch_seconds: float = 0.0
+
+    @property
+    def least_bytes(self) -> int:
+        """The least budget with which any number of steps can be reversed: one state and one step's residuals."""
+        return self.state_bytes + self.residual_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a schedule is expected to cost: evaluations of the step, snapshots, bytes at the worst moment, seconds."""
+
+    schedule: Schedule
+    n_steps: int
+    steps: int
+    saves: int
+    loads: int
+    peak_bytes: int
+    seconds: float
+
+    @property
+    def recomputation_factor(self) -> float:
+        """Evaluations per step: 1 when nothing is computed twice."""
+        return self.steps / self.n_steps if self.n_steps else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The choice that was made, its price, and why.
+
+    ``peak_bytes`` of the cost is at most ``budget_bytes``. Printed, it is a table of the choice and its alternatives.
+    """
+
+    schedule: Schedule
+    n_steps: int
+    budget_bytes: int
+    cost: Prediction
+    reason: str
+    prices: StepPrices
+
+    @property
+    def alternatives(self) -> tuple[Prediction, ...]:
+        """The choice and the classical policies at the same budget, the fastest first."""
+        landmarks = _landmarks(self.n_steps, self.prices, self.budget_bytes)
+        shown = {str(p.schedule): p for p in (*landmarks, self.cost)}
+        return tuple(sorted(shown.values(), key=_speed))
+
+    def frontier(self, points: int = 25) -> list[Prediction]:
+        """The memory-time curve: the best schedule for budgets from the least that works to storing everything.
+
+        >>> from unspool.plan import StepPrices, choose
+        >>> curve = choose(1000, StepPrices(8, 24), 4000).frontier(5)
+        >>> [(p.peak_bytes, p.steps) for p in curve][-1]
+        (24000, 1000)
+        """
+        least, most = self.prices.least_bytes, max(self.prices.least_bytes, self.n_steps * self.prices.residual_bytes)
+        curve: list[Prediction] = []
+        for number in range(points):
+            budget = round(least * (most / least) ** (number / max(1, points - 1)))
+            best = min(_candidates(self.n_steps, self.prices, budget), key=_speed)
+            if not curve or (best.peak_bytes > curve[-1].peak_bytes and best.seconds < curve[-1].seconds):
+                curve.append(best)
+        return curve
+
+    def __str__(self) -> str:
+        head = ("", "schedule", "evaluations", "factor", "peak", "seconds")
+        rows = [head, *(_row(p, chosen=p.schedule == self.schedule) for p in self.alternatives)]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+        lines = [
+            "  ".join(
+                cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        title = f"{self.n_steps:,} steps in {human_bytes(self.budget_bytes)}: {self.reason}"
+        return "\n".join([title, *(line.rstrip() for line in lines)])
+
+
+def _row(p: Prediction, *, chosen: bool) -> tuple[str, ...]:
+    factor = f"{p.recomputation_factor:.3f}"
+    return (
+        "→" if chosen else "",
+        str(p.schedule),
+        f"{p.steps:,}",
+        factor,
+        human_bytes(p.peak_bytes),
+        f"{p.seconds:.4g}",
+    )
+
+
+def _speed(p: Prediction) -> tuple[float, int]:
+    return p.seconds, p.peak_bytes
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+def predict(
+    schedule: Revolve | StoreAll | Every, n_steps: int, prices: StepPrices, *, count: bool = True
+) -> Prediction:
+    """The price of a schedule, by formula.
+
+    Snapshots of up to a few thousand leaves are counted one by one with ``count``; else, and beyond, each leaf but the
+    last is taken to cost one, which is an upper bound.
+
+    >>> predict(Revolve(10, leaf=10), 1000, StepPrices(8, 24)).peak_bytes
+    320
+    """
+    if isinstance(schedule, StoreAll):
+        leaf, slots = max(1, n_steps), 0
+    elif isinstance(schedule, Every):
+        leaf, slots = schedule.period, n_steps
+    else:
+        leaf, slots = schedule.leaf, schedule.slots
+    leaves = ceil(n_steps / leaf)
+    held = 0 if leaves <= 1 else min(slots, max(1, leaves - 1))
+    steps = schedule.steps(n_steps)
+    saves = max(0, leaves - 1)
+    if count and slots < saves < _EXACT:
+        saves = sum(isinstance(action, Save) for action in Revolve(slots).actions(leaves))
+    loads = max(0, leaves - 1)
+    peak = held * prices.state_bytes + min(leaf, n_steps) * prices.residual_bytes
+    seconds = (
+        (steps - n_steps) * prices.advance_seconds
+        + n_steps * (prices.record_seconds + prices.reverse_seconds)
+        + saves * prices.save_seconds
+        + loads * prices.load_seconds
+        + peak * prices.touch_seconds
+    )
+    return Prediction(schedule, n_steps, steps, saves, loads, peak, seconds)
+
+
+# --- the choice -------------------------------------------------------------------------------------------------------
+def check_budget(prices: StepPrices, budget_bytes: int) -> None:
+    """Raise BudgetError, which names the least that works, where no schedule fits."""
+    if budget_bytes < prices.least_bytes:
+        raise BudgetError(
+            f"memory of {human_bytes(budget_bytes)} is too little: one state takes {human_bytes(prices.state_bytes)} "
+            f"and the residuals of one step take {human_bytes(prices.residual_bytes)}. The least that works for any "
+            f"number of steps is {prices.least_bytes} bytes ({human_bytes(prices.least_bytes)})."
+        )
+
+
+def choose(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
+    """The plan that is expected to be the fastest within the budget.
+
+    Raises `BudgetError` before anything runs when no plan fits; it names the least budget that does.
+
+    >>> plan = choose(10_000, StepPrices(state_bytes=1, residual_bytes=4), 500)
+    >>> plan.schedule, plan.cost.steps
+    (Revolve(slots=100, leaf=100), 19900)
+    """
+    if n_steps:
+        check_budget(prices, budget_bytes)
+    fitting = list(_candidates(n_steps, prices, budget_bytes))
+    best = predict(min(fitting, key=_speed).schedule, n_steps, prices)  # type: ignore[arg-type]
+    return Plan(best.schedule, n_steps, budget_bytes, best, _reason(best, prices, budget_bytes), prices)
+
+
+def store_all(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
+    """The plan that stores everything, for loops so small that nothing else need be considered."""
+    best = predict(StoreAll(), n_steps, prices)
+    return Plan(best.schedule, n_steps, budget_bytes, best, _reason(best, prices, budget_bytes), prices)
+
+
+def _candidates(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator[Prediction]:
+    """Revolve for every leaf worth a look, with the slots that fit beside it; storing everything if it fits."""
+    if n_steps * prices.residual_bytes <= budget_bytes:
+        yield predict(StoreAll(), n_steps, prices)
+    tried: dict[int, Prediction] = {}
+    longest = min(n_steps - 1, (budget_bytes - prices.state_bytes) // max(1, prices.residual_bytes))
+    for leaf in _leaves(n_steps, longest):
+        tried[leaf] = _with_leaf(leaf, n_steps, prices, budget_bytes)
+    for _ in range(3):  # look closer around the best ones
+        for p in sorted(tried.values(), key=_speed)[:3]:
+            assert isinstance(p.schedule, Revolve)
+            for leaf in {round(p.schedule.leaf * x) for x in (0.93, 0.97, 0.99, 1.01, 1.03, 1.07)}:
+                if 1 <= leaf <= longest and leaf not in tried:
+                    tried[leaf] = _with_leaf(leaf, n_steps, prices, budget_bytes)
+    yield from tried.values()
+
+
+def _leaves(n_steps: int, longest: int) -> list[int]:
+    """Leaf lengths from 1 to the longest: all short ones, then by steps of a tenth, and those that divide n evenly."""
+    found = set(range(1, min(longest, 12) + 1))
+    leaf = 12.0
+    while leaf < longest:
+        found.add(int(leaf))
+        leaf *= 1.1
+    found |= {
+        k
+        for parts in range(1, 2 * isqrt(n_steps) if n_steps < 10**4 else 200)
+        if (k := -(-n_steps // parts)) <= longest
+    }
+    return sorted(k for k in found | {longest} if 1 <= k <= longest)
+
+
+def _with_leaf(leaf: int, n_steps: int, prices: StepPrices, budget_bytes: int) -> Prediction:
+    rest = budget_bytes - leaf * prices.residual_bytes
+    leaves = ceil(n_steps / leaf)
+    slots = max(1, leaves - 1)
+    if prices.state_bytes:
+        slots = max(1, min(slots, rest // prices.state_bytes))
+    return predict(Revolve(slots, leaf), n_steps, prices, count=False)
+
+
+def _landmarks(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator[Prediction]:
+    """The classical policies at the same budget, for comparison."""
+    yield predict(StoreAll(), n_steps, prices)
+    longest = min(n_steps - 1, (budget_bytes - prices.state_bytes) // max(1, prices.residual_bytes))
+    if longest >= 1:
+        yield _with_leaf(1, n_steps, prices, budget_bytes)
+    every = [predict(Every(k), n_steps, prices) for k in _leaves(n_steps, longest)]
+    fitting = [p for p in every if p.peak_bytes <= budget_bytes]
+    if fitting:
+        yield min(fitting, key=_speed)
+
+
+def _reason(best: Prediction, prices: StepPrices, budget_bytes: int) -> str:
+    everything = best.n_steps * prices.residual_bytes
+    if isinstance(best.schedule, StoreAll):
+        return f"all residuals together take {human_bytes(everything)}, which fits, and nothing is computed twice"
+    assert isinstance(best.schedule, Revolve)
+    slots, leaf = best.schedule.slots, best.schedule.leaf
+    what = f"{slots} snapshots, and {leaf} step{'s' * (leaf > 1)} recorded and reversed at once"
+    if everything <= budget_bytes:
+        return (
+            f"{what}: storing everything would fit, but touching {human_bytes(everything)} costs more than recomputing"
+        )
+    return f"{what}, take the least time; storing everything would take {human_bytes(everything)}"
+
+
+def choose_online(prices: StepPrices, budget_bytes: int) -> OnlineSchedule:
+    """A schedule for a loop of unknown length: half the budget for snapshots, half for a leaf.
+
+    >>> choose_online(StepPrices(state_bytes=8, residual_bytes=24), 960)
+    Online(slots=60, leaf=20)
+    """
+    check_budget(prices, budget_bytes)
+    leaf = max(1, budget_bytes // 2 // max(1, prices.residual_bytes))
+    slots = max(1, (budget_bytes - leaf * prices.residual_bytes) // max(1, prices.state_bytes))
+    return Online(int(min(slots, 10**6)), leaf=int(min(leaf, 10**6)))
