@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import InputError, UnsupportedError
-from unspool.ir.listener import Traced, bind, listening
+from unspool.ir.listener import Traced, bind, fresh, listening, resolve, still
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.tape import Tape
@@ -19,29 +19,49 @@ from unspool.tree import Structure, flatten
 class _Call:
     """One call: which leaves of the arguments are operands, and the structures to build calls and results with."""
 
-    def __init__(self, args: tuple[Any, ...]) -> None:
+    def __init__(self, name: str, args: tuple[Any, ...]) -> None:
+        self.name = name
         self.leaves, self.structure = flatten(args)
         self.moving = [k for k, leaf in enumerate(self.leaves) if isinstance(leaf, Traced)]
         self.results: Structure | None = None
+        listeners = [resolve(self.leaves[k]).listener for k in self.moving]
+        self.top = max(listeners, key=lambda listener: listener.level, default=None)
 
     def args(self, operands: Sequence[Any]) -> tuple[Any, ...]:
-        """The arguments with these operands."""
+        """The arguments with copies of these operands, for the function may write into them."""
         leaves = list(self.leaves)
         for k, operand in zip(self.moving, operands, strict=True):
-            leaves[k] = operand
+            leaves[k] = _own(operand)
         args: tuple[Any, ...] = self.structure.unflatten(leaves)
         return args
 
     def flat(self, out: Any) -> tuple[Any, ...]:
         """The leaves of a result, as arrays."""
         leaves, self.results = flatten(out)
-        return tuple([leaf if isinstance(leaf, Traced) else np.asarray(leaf)[()] for leaf in leaves])
+        for leaf in leaves:
+            if isinstance(leaf, Traced) and resolve(leaf).listener is self.top:
+                raise UnsupportedError(
+                    f"{self.name} takes a traced array of shape {leaf.value.shape} from the code around it (a closure), for "
+                    "which its rule gives no derivative. Pass it as an argument."
+                )
+        return tuple([leaf if isinstance(leaf, Traced) else np.array(leaf)[()] for leaf in leaves])
 
     def bind(self, primitive: Primitive) -> Any:
         """Carry the call out."""
         outs = bind(primitive, *(self.leaves[k] for k in self.moving))
         assert self.results is not None
         return self.results.unflatten(outs)
+
+
+def _own(value: Any) -> Any:
+    """The value apart from whoever else holds it; containers and arrays in them are copied."""
+    if isinstance(value, np.ndarray):
+        return value.copy(order="K")
+    if isinstance(value, Traced):
+        return still(fresh(value)) if value.listener.scope is None else value
+    if value.__class__ in (list, tuple):
+        return value.__class__(map(_own, value))
+    return {key: _own(entry) for key, entry in value.items()} if value.__class__ is dict else value
 
 
 def _zeros(value: Any) -> Any:
@@ -80,19 +100,20 @@ class custom_vjp:
         if self._rules is None:
             raise UnsupportedError(f"{name} has no rule yet: call {name}.defvjp(fwd, bwd) before it is used")
         fwd, bwd = self._rules
-        call = _Call(args)
+        call = _Call(name, args)
         if not call.moving:
             return self._function(*args)
 
         def record(values: tuple[Any, ...], wanted: int) -> tuple[Any, Any]:
             out, residuals = fwd(*call.args(values))
             ys = call.flat(out)
+            kept = _own(residuals)
             structure = call.results
             assert structure is not None
 
             def pull(cts: tuple[Any, ...]) -> list[Any]:
-                full = [_zeros(y) if ct is None else ct for y, ct in zip(ys, cts, strict=True)]
-                back = bwd(residuals, structure.unflatten(full))
+                full = [_zeros(y) if ct is None else _own(ct) for y, ct in zip(ys, cts, strict=True)]
+                back = bwd(_own(kept), structure.unflatten(full))
                 return _cotangents(back, call, values, wanted, name)
 
             return ys, pull
@@ -131,7 +152,7 @@ def _cotangents(back: Any, call: _Call, values: Sequence[Any], wanted: int, name
         if wanted >> number & 1:
             value: Any = values[number]
             ct: Any = spread[k]
-            ct = _zeros(value) if ct is None else ct if isinstance(ct, Traced) else np.asarray(ct)[()]
+            ct = _zeros(value) if ct is None else ct if isinstance(ct, Traced) else np.array(ct)[()]
             if ct.shape != value.shape:
                 raise InputError(
                     f"the rule of {name} gave a cotangent {ArrayType.of(ct)} for an argument {ArrayType.of(value)}; "
@@ -171,12 +192,12 @@ class custom_jvp:
         if self._rule is None:
             raise UnsupportedError(f"{name} has no rule yet: call {name}.defjvp(rule) before it is used")
         rule = self._rule
-        call = _Call(args)
+        call = _Call(name, args)
         if not call.moving:
             return self._function(*args)
 
         def push(values: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-            full = [_zeros(v) if t is None else t for v, t in zip(values, tangents, strict=True)]
+            full = [_zeros(v) if t is None else _own(t) for v, t in zip(values, tangents, strict=True)]
             out, moved = rule(call.args(values), _directions(call, full))
             return call.flat(out), call.flat(moved)
 
