@@ -171,6 +171,12 @@ class Steps:
         if not outputs:
             self.ys = self.ys or []
             return
+        for y in outputs:
+            if y.dtype.kind not in "biufc":
+                raise StateError(
+                    f"{self.loop_name} put out something of dtype {y.dtype} in step {k}. The outputs of a step are arrays "
+                    "and numbers, nested in lists, tuples, dicts, dataclasses."
+                )
         now = digest(outputs)
         if k < self.swept:
             if now != self.output_digests.get(k, now):
