@@ -209,9 +209,15 @@ class Variable(Traced):
         """A copy with one axis."""
         return np.copy(np.ravel(self))
 
-    def astype(self, dtype: Any) -> Any:
+    def astype(self, dtype: Any, **kwargs: Any) -> Any:
         """The values converted to another type."""
-        return TABLE[np.astype](self, dtype)
+        return TABLE[np.astype](self, dtype, **kwargs)
+
+    def conj(self) -> Any:
+        """The complex conjugate; of real values the array itself, as in NumPy."""
+        return np.conjugate(self) if self.dtype.kind == "c" else self
+
+    conjugate = conj
 
 
 def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -364,8 +370,6 @@ _SIGNS: dict[str, np.ufunc] = {
     "__neg__": np.negative,
     "__pos__": np.positive,
     "__abs__": np.absolute,
-    "conj": np.conjugate,
-    "conjugate": np.conjugate,
 }
 _FUNCTIONS = (
     "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round copy argmax "
