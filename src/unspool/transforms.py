@@ -337,6 +337,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, *, mode: str | None 
         chosen = [args[p] for p in positions]
         inputs, structures = _inputs(chosen, positions)
 
+        @wraps(f)
         def of_chosen(*values: Any) -> Any:
             return f(*_replaced(args, positions, values), **kwargs)
 
