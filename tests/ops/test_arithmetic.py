@@ -200,3 +200,16 @@ def test_every_ufunc_of_the_table_names_itself() -> None:
         if isinstance(function, np.ufunc):
             assert entry.name == f"numpy.{function.__name__}"
             assert entry.n_positional == function.nin
+
+
+def test_masked_overflows_of_powers_stay_out() -> None:
+    mask = np.array([False, True])
+    with np.errstate(over="ignore"):
+        gradient = unspool.grad(lambda x: np.sum(np.where(mask, x**3, 0.0)))(np.array([1e200, 2.0]))
+    np.testing.assert_array_equal(gradient, [0.0, 12.0])
+
+
+def test_exponents_of_negative_bases_do_not_warn() -> None:
+    of_base, of_exponent = unspool.grad(np.power, argnums=(0, 1))(-2.0, 3.0)
+    assert of_base == 12.0
+    assert np.isnan(of_exponent)

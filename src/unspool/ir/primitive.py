@@ -32,12 +32,13 @@ def _keeper(reads: tuple[Read, ...]) -> Callable[..., tuple[Any, ...]]:
     return keep
 
 
-_NO, _YES = Read.NOTHING, Read.VALUE
+_NO, _TYPE, _YES = Read.NOTHING, Read.TYPE, Read.VALUE
 _KEEP: dict[tuple[Read, ...], Callable[..., tuple[Any, ...]]] = {  # the frequent ones, without a loop
     (_NO, _NO): lambda y, a: (None, None),
     (_YES, _NO): lambda y, a: (y, None),
     (_NO, _YES): lambda y, a: (None, a),
     (_YES, _YES): lambda y, a: (y, a),
+    (_NO, _TYPE): lambda y, a: (None, ArrayType.of(a)),
     (_NO, _NO, _NO): lambda y, a, b: (None, None, None),
     (_NO, _YES, _NO): lambda y, a, b: (None, a, None),
     (_NO, _NO, _YES): lambda y, a, b: (None, None, b),

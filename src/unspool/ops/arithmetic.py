@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
-from unspool.ops.families import constant, minus_one, one, piecewise, scalar
+from unspool.ops.families import constant, has_zeros, minus_one, one, piecewise, scalar, term_of
 from unspool.ops.samples import Sample, complex_some, elementwise_samples, some
 from unspool.ops.table import implements
 
@@ -18,7 +18,7 @@ AWAY_FROM_ZERO = ((-2.0, 2.0), (0.3, 2.0))
 
 
 def _power_by_base(z: Any, x: Any, p: Any) -> Any:
-    if isinstance(p, int | float | complex):
+    if p.__class__ in (float, int, complex):
         return p * x ** (p - 1) if p != 0 else 0.0
     return p * x ** np.where(p == 0, 1, p - 1)  # where p is 0 the factor p decides, whatever x is
 
@@ -29,6 +29,16 @@ def _power_by_exponent(z: Any, x: Any, p: Any) -> Any:
     return z * np.log(np.where(x == 0, 1, x))  # 0**p does not move with p
 
 
+_guarded_base = term_of(_power_by_base, 1.0, None, True)
+
+
+def _power_quickly(ct: Any, z: Any, x: Any, p: Any) -> tuple[Any]:
+    """The rule for the base; for exponents like 2 and 3 there is no pole, and nothing to be quiet about."""
+    if p.__class__ not in (int, float) or p < 1 or has_zeros(ct):
+        return (_guarded_base(ct, z, x, p),)
+    return (ct * (p * (x if p == 2 else x ** (p - 1))),)
+
+
 add = scalar(np.add, one, one, emit="({0} + {1})")
 subtract = scalar(np.subtract, one, minus_one, emit="({0} - {1})")
 multiply = scalar(np.multiply, lambda z, x, y: y, lambda z, x, y: x, emit="({0} * {1})")
@@ -37,6 +47,7 @@ divide = scalar(
     lambda z, x, y: 1.0 / y,
     lambda z, x, y: -z / y,
     guard=1.0,
+    pole=2,
     emit="({0} / {1})",
     domain=AWAY_FROM_ZERO,
 )
@@ -50,6 +61,7 @@ power = scalar(  # evaluated as the operator, whose bits differ from those of np
     _power_by_exponent,
     guard=1.0,
     quiet=True,
+    quick={(1, 2): _power_quickly},
     evaluate=operator.pow,
     emit="({0} ** {1})",
     domain=((0.2, 2.0), (-2.0, 3.0)),
@@ -62,8 +74,8 @@ float_power = scalar(
     quiet=True,
     domain=((0.2, 2.0), (-2.0, 3.0)),
 )
-sqrt = scalar(np.sqrt, lambda y, x: 0.5 / y, guard=1.0, quiet=True, emit="math.sqrt({0})", domain=POSITIVE)
-cbrt = scalar(np.cbrt, lambda y, x: 1 / (3 * y * y), guard=1.0, quiet=True, domain=POSITIVE)
+sqrt = scalar(np.sqrt, lambda y, x: 0.5 / y, guard=1.0, pole=0, quiet=True, emit="math.sqrt({0})", domain=POSITIVE)
+cbrt = scalar(np.cbrt, lambda y, x: 1 / (3 * y * y), guard=1.0, pole=0, quiet=True, domain=POSITIVE)
 remainder = scalar(np.remainder, one, lambda z, x, y: -np.floor_divide(x, y), emit="({0} % {1})", domain=AWAY_FROM_ZERO)
 fmod = scalar(np.fmod, one, lambda z, x, y: -np.rint((x - z) / y), emit="math.fmod({0}, {1})", domain=AWAY_FROM_ZERO)
 

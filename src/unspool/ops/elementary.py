@@ -17,9 +17,9 @@ LN2, LN10 = log(2), log(10)
 exp = scalar(np.exp, lambda y, x: y, guard=1.0, emit="math.exp({0})")
 exp2 = scalar(np.exp2, lambda y, x: LN2 * y, guard=1.0, emit="(2.0 ** {0})")
 expm1 = scalar(np.expm1, lambda y, x: y + 1, guard=1.0, emit="math.expm1({0})")
-log_ = scalar(np.log, lambda y, x: 1 / x, guard=1.0, emit="math.log({0})", domain=POSITIVE)
-log2 = scalar(np.log2, lambda y, x: 1 / (LN2 * x), guard=1.0, emit="math.log2({0})", domain=POSITIVE)
-log10 = scalar(np.log10, lambda y, x: 1 / (LN10 * x), guard=1.0, emit="math.log10({0})", domain=POSITIVE)
+log_ = scalar(np.log, lambda y, x: 1 / x, guard=1.0, pole=1, emit="math.log({0})", domain=POSITIVE)
+log2 = scalar(np.log2, lambda y, x: 1 / (LN2 * x), guard=1.0, pole=1, emit="math.log2({0})", domain=POSITIVE)
+log10 = scalar(np.log10, lambda y, x: 1 / (LN10 * x), guard=1.0, pole=1, emit="math.log10({0})", domain=POSITIVE)
 log1p = scalar(np.log1p, lambda y, x: 1 / (1 + x), guard=0.0, emit="math.log1p({0})", domain=((-0.8, 3.0),))
 
 

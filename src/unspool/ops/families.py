@@ -12,6 +12,7 @@ takes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from unspool.ops.table import enrol
 
 Rule = Callable[..., Any]
 
-_SMALL = 4096  # elements: below this counting non-zeros beats comparing, which is vectorised but allocates
+_SMALL = 4096  # elements: below this the calls cost more than the work
+_NUMBERS = (float, int, complex)
 
 
 def one(y: Any, *xs: Any) -> float:
@@ -41,6 +43,8 @@ def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
     """The cotangent summed over the axes along which an operand of this shape was broadcast."""
     if ct.shape == shape:
         return ct
+    if not shape:
+        return np.add.reduce(ct, axis=None)
     lead = len(ct.shape) - len(shape)
     stretched = [lead + i for i, d in enumerate(shape) if d == 1 and lead + i >= 0 and ct.shape[lead + i] != 1]
     if lead > 0 or stretched:
@@ -52,6 +56,15 @@ def fit(ct: Any, like: Any) -> Any:
     """The cotangent summed over broadcast axes and converted, so that it has the shape and dtype of the operand."""
     ct = unbroadcast(ct, like.shape)
     return ct if ct.dtype == like.dtype else cast(ct, like.dtype)
+
+
+def spread(ct: Any, shape: tuple[int, ...]) -> Any:
+    """The cotangent broadcast to a shape: written out where that is small and plain, which is faster than a view."""
+    if isinstance(ct, Traced) or prod(shape) > _SMALL:
+        return np.broadcast_to(ct, shape)
+    full = np.empty(shape, ct.dtype)
+    full[...] = ct
+    return full
 
 
 def cast(ct: Any, dtype: Any) -> Any:
@@ -73,6 +86,7 @@ def scalar(
     ufunc: Callable[..., Any],
     *partials: Rule,
     guard: float | None = None,
+    pole: int | None = None,
     quiet: bool = False,
     **about: Any,
 ) -> Primitive:
@@ -80,11 +94,14 @@ def scalar(
 
     ``guard`` is for partials that are infinite or undefined somewhere: a point where all of them are finite, which is
     used instead wherever the cotangent is zero, so that 0 * inf does not come up, in higher derivatives neither.
-    ``quiet`` keeps NumPy from warning of an infinite partial where the function itself did not warn.
+    ``pole`` says which of (y, *xs) is zero at those places, and only there: where it is nowhere zero, which is quickly
+    seen, no guard is needed. ``quiet`` keeps NumPy from warning of an infinite partial where the function did not warn.
+    ``quick`` takes the place of the fast path: (wanted, n) -> rule (ct, y, *xs) -> cotangents, no fit.
     """
-    terms = [_term(partial, guard, quiet) for partial in partials]
+    terms = [term_of(partial, guard, pole, quiet) for partial in partials]
     reads = [reads_of(partial, skip=0) for partial in partials]
-    return _elementwise(ufunc, terms, reads, _quick(ufunc, partials) if guard is None else {}, about)
+    quick = _quick(partials) if guard is None else {}
+    return _elementwise(ufunc, terms, reads, quick | about.pop("quick", {}), about)
 
 
 def piecewise(ufunc: Callable[..., Any], *terms: Rule, **about: Any) -> Primitive:
@@ -92,25 +109,26 @@ def piecewise(ufunc: Callable[..., Any], *terms: Rule, **about: Any) -> Primitiv
     return _elementwise(ufunc, list(terms), [reads_of(term) for term in terms], {}, about)
 
 
-def _term(partial: Rule, guard: float | None, quiet: bool) -> Rule:
-    """``ct * partial``, in as few calls as possible."""
+def term_of(partial: Rule, guard: float | None, pole: int | None, quiet: bool) -> Rule:
+    """``ct * partial``, guarded where that is asked for."""
     if partial is one:
         return lambda ct, *values: ct
     if partial is minus_one:
         return lambda ct, *values: -ct
     if guard is None:
         return lambda ct, *values: ct * partial(*values)
-    looked_at = [read is Read.VALUE for read in reads_of(partial, skip=0)]
+    looked_at = [k for k, read in enumerate(reads_of(partial, skip=0)) if read is Read.VALUE]
 
     def guarded(ct: Any, *values: Any) -> Any:
-        if _has_zeros(ct):
+        if pole is not None and _nowhere_zero(values[pole]):
+            return ct * partial(*values)
+        if has_zeros(ct):
             dead = ct == 0
-            values = tuple(
-                [
-                    np.where(dead, guard, value) if looked and not isinstance(value, float | int | complex) else value
-                    for looked, value in zip(looked_at, values, strict=True)
-                ]
-            )
+            safe = list(values)
+            for k in looked_at:
+                if values[k].__class__ not in _NUMBERS:
+                    safe[k] = np.where(dead, guard, values[k])
+            values = tuple(safe)
         if not quiet:
             return ct * partial(*values)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -119,7 +137,14 @@ def _term(partial: Rule, guard: float | None, quiet: bool) -> Rule:
     return guarded
 
 
-def _has_zeros(ct: Any) -> bool:
+def _nowhere_zero(value: Any) -> bool:
+    if value.__class__ is np.ndarray:
+        return bool(value.size <= _SMALL and np.count_nonzero(value) == value.size)
+    return not isinstance(value, Traced) and bool(value != 0)
+
+
+def has_zeros(ct: Any) -> bool:
+    """Whether a zero among the cotangents must be reckoned with."""
     if isinstance(ct, Traced):
         return True  # a decision on values would not be part of the trace
     if ct.size <= _SMALL:
@@ -127,7 +152,7 @@ def _has_zeros(ct: Any) -> bool:
     return bool((ct == 0).any())
 
 
-def _quick(ufunc: Callable[..., Any], partials: tuple[Rule, ...]) -> dict[tuple[int, int], Rule]:
+def _quick(partials: tuple[Rule, ...]) -> dict[tuple[int, int], Rule]:
     """The rules of the fast path, (wanted, n) -> (ct, y, *xs) -> cotangents, for functions of one and two operands."""
     if len(partials) == 1:
         (p,) = partials
@@ -170,6 +195,8 @@ def _elementwise(
                 return Pull.reading(quick[wanted, n], looked_at)
             if len(chosen) == 1:
                 term = terms[chosen[0]]
+                if n == 1:
+                    return Pull.reading(lambda ct, y, a: (term(ct, y, a),), looked_at)
                 return Pull.reading(lambda ct, *values: (term(ct, *values),), looked_at)
             chosen_terms = [terms[k] for k in chosen]
             return Pull.reading(lambda ct, *values: tuple([term(ct, *values) for term in chosen_terms]), looked_at)

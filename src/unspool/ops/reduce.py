@@ -8,7 +8,7 @@ import numpy as np
 
 from unspool.ir.listener import bind
 from unspool.layout import ArrayType
-from unspool.ops.families import cast, fit, general, linear
+from unspool.ops.families import cast, fit, general, linear, spread
 from unspool.ops.samples import some
 from unspool.ops.shape import Axes, axes_of, axis_of
 from unspool.ops.table import implements
@@ -16,9 +16,9 @@ from unspool.ops.table import implements
 
 def opened(y: Any, shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
     """A reduced array with its reduced axes put back as axes of length one, ready to broadcast against ``shape``."""
-    if keepdims:
+    if keepdims or not y.shape:
         return y
-    return np.reshape(y, tuple([1 if k in axis else d for k, d in enumerate(shape)]))
+    return y.reshape(tuple([1 if k in axis else d for k, d in enumerate(shape)]))
 
 
 _SHAPES = (
@@ -44,9 +44,7 @@ def _summed(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = No
 
 sum_ = linear(
     lambda x, axis, keepdims, dtype=None: np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=dtype),
-    lambda ct, x, axis, keepdims, dtype=None: cast(
-        np.broadcast_to(opened(ct, x.shape, axis, keepdims), x.shape), x.dtype
-    ),
+    lambda ct, x, axis, keepdims, dtype=None: cast(spread(opened(ct, x.shape, axis, keepdims), x.shape), x.dtype),
     name="sum",
     type_rule=_summed,
     samples=lambda: [

@@ -285,6 +285,8 @@ roll: Primitive = linear(
 
 @implements(np.roll)
 def _roll(a: Any, shift: Any, axis: Axes = None) -> Any:
+    if axis is None and a.ndim == 1:
+        axis = 0
     if axis is None:
         total = sum(map(as_int, shift)) if isinstance(shift, tuple | list) else as_int(shift)
         return np.reshape(bind(roll, np.ravel(a), shift=(total,), axis=(0,)), a.shape)
