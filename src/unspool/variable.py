@@ -190,7 +190,7 @@ class Variable(Traced):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not same_place(self, key, value):
-            assign(self, store(self, key, value))
+            assign(self, store(self, key, value), _laid)
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""
@@ -268,8 +268,12 @@ def _into(out: Any, result: Any, name: str) -> Any:
             "with "
             "np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
         )
-    assign(out, _fitted(out, result, name))
+    assign(out, _fitted(out, result, name), _laid)
     return out
+
+
+def _laid(base: Any, value: Any) -> Any:
+    return store(base, ..., value)
 
 
 def _fitted(handle: Variable, result: Any, name: str) -> Any:
@@ -303,7 +307,7 @@ def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: s
     def in_place(self: Variable, other: Any) -> Any:
         result = self.listener.binary(primitive, python_operator, self, other)
         if not _is_scalar(self.value):
-            assign(self, _fitted(self, result, name_of(ufunc)))
+            assign(self, _fitted(self, result, name_of(ufunc)), _laid)
             return self
         return result
 

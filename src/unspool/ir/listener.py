@@ -195,8 +195,11 @@ def fresh(traced: Traced) -> Traced:
     return traced
 
 
-def assign(handle: Traced, value: Any) -> None:
-    """Write `value`, of the handle's shape and dtype, where the handle points: into its base too if it is a view."""
+def assign(handle: Traced, value: Any, lay: Callable[[Traced, Any], Any]) -> None:
+    """Write `value`, of the handle's shape and dtype, where the handle points: into its base too if it is a view.
+
+    ``lay(base, value)`` gives the value the memory layout of the base, on which it depends what is a view of it later.
+    """
     base = handle if handle.base is None else handle.base
     if base.version == FROZEN or base.listener.scope is not None:
         raise StateError(
@@ -213,11 +216,24 @@ def assign(handle: Traced, value: Any) -> None:
         for (primitive, params), stage in zip(reversed(handle.path), reversed(stages), strict=True):
             assert primitive.put is not None
             value = primitive.put(stage, value, **params)
-    _adopt(base, value)
+    _adopt(base, value if _lie_alike(base, value) else lay(base, value))
     base.version += 1
-    if handle is not base:
+    if handle is not base and _lie_alike(handle, part):  # otherwise it is taken anew when it is needed
         _adopt(handle, part)
         handle.version = base.version
+
+
+def _lie_alike(one: Traced, other: Any) -> bool:
+    if len(one.value.shape) <= 1 and one.base is None:
+        return True
+    a, b = _below(one), _below(other)
+    return not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.strides == b.strides
+
+
+def _below(value: Any) -> Any:
+    while isinstance(value, Traced):
+        value = value.value
+    return value
 
 
 def _adopt(handle: Traced, value: Any) -> None:
