@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unspool.errors import DetachedError, UnsupportedError
-from unspool.ir.listener import Traced, assign, bind, fresh
+from unspool.ir.listener import Traced, assign, bind, fresh, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
 from unspool.ops.index import getitem, same_place, store
@@ -205,6 +205,15 @@ class Variable(Traced):
         """`numpy.transpose`, with the axes as one tuple or as several numbers."""
         return TABLE[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
 
+    def copy(self, order: str = "C") -> Any:
+        """A copy; in C order unless another is asked for, as the method of an array has it (`numpy.copy` keeps the order)."""
+        if order not in ("C", "K"):
+            raise UnsupportedError(f"x.copy(order={order!r}) has no derivative rule on a traced value: leave order= out.")
+        value = primal(self)
+        if order == "K" or not isinstance(value, np.ndarray) or value.flags.c_contiguous:
+            return np.copy(self)
+        return np.reshape(np.ravel(self), self.shape)
+
     def flatten(self) -> Any:
         """A copy with one axis."""
         return np.copy(np.ravel(self))
@@ -376,7 +385,7 @@ _SIGNS: dict[str, np.ufunc] = {
     "__abs__": np.absolute,
 }
 _FUNCTIONS = (
-    "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round copy argmax "
+    "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round argmax "
     "argmin all any argsort nonzero diagonal"
 ).split()
 
