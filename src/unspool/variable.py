@@ -150,9 +150,9 @@ class Variable(Traced):
     def _detached(self, by: str) -> NoReturn:
         raise DetachedError(
             f"{by} of a traced value of shape {self.shape} would give a plain number without its derivative. Use the "
-            "NumPy "
-            "function of the same name (np.sin for math.sin), return the traced value itself, or use "
-            "unspool.stop_gradient(x) to have the plain value."
+            "NumPy function of the same name (np.sin for math.sin), store it in an array made with np.zeros_like(x) or "
+            "unspool.numpy.zeros(shape), return the traced value itself, or use unspool.stop_gradient(x) to have the "
+            "plain value."
         )
 
     def __float__(self) -> float:
