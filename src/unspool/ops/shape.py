@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import bind
+from unspool.ir.listener import bind, primal
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import linear, unbroadcast
@@ -82,7 +82,9 @@ def _reshape(a: Any, shape: Any, order: str = "C") -> Any:
 def _ravel(a: Any, order: str = "C") -> Any:
     if order not in ("C", "F"):
         _refuse_order("numpy.ravel", order)
-    return bind(reshape, a if order == "C" else np.transpose(a), shape=(a.size,))
+    flat = bind(reshape, a if order == "C" else np.transpose(a), shape=(a.size,))
+    value = primal(flat)
+    return np.copy(flat) if isinstance(value, np.ndarray) and not value.flags.c_contiguous else flat
 
 
 def _refuse_order(name: str, order: str) -> NoReturn:
