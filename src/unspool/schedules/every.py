@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from unspool.schedules.actions import Action, Advance, Drop, Load, Record, Reverse, Save
-from unspool.schedules.base import OnlineSchedule, positive
+from unspool.schedules.base import OnlineSchedule, length, positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class Every(OnlineSchedule):
         for k in count(0, self.period):
             yield Save(k)
             yield Advance(k, k + self.period)
+
+    def steps(self, n_steps: int) -> int:
+        """Return how often the step is evaluated: 2 n - (length of the last period)."""
+        return 2 * length(n_steps) - (1 + (n_steps - 1) % self.period if n_steps else 0)
 
     def unwinding(self, n_steps: int, held: Mapping[int, int]) -> Iterator[Action]:
         """Record and reverse each period."""

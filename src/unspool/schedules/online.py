@@ -1,23 +1,30 @@
 """Checkpointing in a fixed number of slots for a loop that does not know when it will end."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 from unspool.schedules.actions import Action, Advance, Drop, Load, Save
-from unspool.schedules.base import OnlineSchedule, positive
-from unspool.schedules.binomial import Binomial
+from unspool.schedules.base import FOREVER, OnlineSchedule, positive
+from unspool.schedules.binomial import Binomial, beta, revolve_advances
+
+advances = lru_cache(maxsize=65_536)(revolve_advances)
 
 
 @dataclass(frozen=True, slots=True)
 class Online(OnlineSchedule):
     """Reverse any number of steps, not known beforehand, from at most `slots` snapshots.
 
-    The sweep keeps equally spaced snapshots and doubles the spacing when the slots are full; the way back is
-    binomial.
+    The way back is binomial from each snapshot that the sweep has left. As many evaluations as Revolve for
+    n <= (slots + 1)(slots + 2) / 2, which is the reach of Algorithm I [SW2010], and for other n as many as
+    `placements` says. Residuals of `leaf` steps; with leaves all snapshots lie at multiples of `leaf`.
 
-    >>> Online(3).steps(50)
-    242
+    >>> from unspool.schedules import Revolve
+    >>> Online(10).steps(1000), Revolve(10).steps(1000)
+    (4636, 4636)
+    >>> Online(10).steps(5000), Revolve(10).steps(5000)
+    (30635, 30632)
     """
 
     slots: int
@@ -33,23 +40,20 @@ class Online(OnlineSchedule):
 
     @property
     def last(self) -> int:
-        """Return the leaf."""
+        """Return the leaf: so many steps are recorded at the end of the sweep."""
         return self.leaf
 
     def sweep(self) -> Iterator[Action]:
-        """Save at multiples of the spacing."""
-        gap, held = self.leaf, [0]
+        """Place a snapshot after another, and drop the one that is least missed."""
         yield Save(0)
-        for k in count(0, self.leaf):
-            if k % gap == 0 and k not in held:
-                if len(held) == self.slots:
-                    gap *= 2
-                    yield from map(Drop, held[1::2])
-                    held = held[::2]
-                if k % gap == 0 and len(held) < self.slots:
-                    yield Save(k)
-                    held.append(k)
-            yield Advance(k, k + self.leaf)
+        start = 0
+        for place, dropped in placements(self.slots):
+            yield Advance(start, place * self.leaf)
+            if dropped is not None:
+                yield Drop(dropped * self.leaf)
+            start = place * self.leaf
+            yield Save(start)
+        yield Advance(start, FOREVER)
 
     def unwinding(self, n_steps: int, held: Mapping[int, int]) -> Iterator[Action | Binomial]:
         """Reverse from each snapshot binomially, with the slots that are free by then."""
@@ -61,3 +65,68 @@ class Online(OnlineSchedule):
                 yield Binomial(start, stop, free, self.leaf)
                 stop = start
             yield Drop(start, held[start])
+
+
+def placements(slots: int) -> Iterator[tuple[int, int | None]]:
+    """Yield where to place each next snapshot after that at 0, and which one to drop for it.
+
+    While steps are repeated r - 1 to r times, the snapshots that are ideal at the end of this stage, at
+    n = beta(slots, r), are placed where they belong and kept: the optimum is met there. All others go where the
+    way back needs them now: when a new one would spare more evaluations than the old one that is least missed.
+
+    Beyond the optimal range the excess over Revolve, averaged over n < 2500, is 1.1 % of all evaluations for 2
+    slots, 1 % for 3, 0.6 % for 5 and 0.1 % for 10; at its worst 9.7, 5.2, 2.3 and 0.6 %.
+
+    >>> from itertools import islice
+    >>> list(islice(placements(3), 6))
+    [(1, None), (2, None), (3, 1), (4, 2), (5, 3), (6, 5)]
+    """
+    yield from ((place, None) for place in range(1, slots))
+    if slots == 1:
+        return
+    held = list(range(slots))
+    for r in count(2):
+        kept: set[int] = set()
+        for before in range(1, slots):
+            goal = beta(slots, r) - beta(slots - before, r)
+            while held[-1] < goal:
+                place, index = _next(held, kept, goal, r)
+                yield place, held.pop(index)
+                held.append(place)
+            kept.add(goal)
+
+
+def _next(held: Sequence[int], kept: set[int], goal: int, r: int) -> tuple[int, int]:
+    """Return where the next snapshot is worth a slot, or the goal, and the index of the least missed one.
+
+    A new snapshot at `distance` from the last spares distance * (distance - 1) / 2 evaluations, and `distance`
+    more for each step that the loop goes on from there. It should pay after (r + 14) / 9 steps. This number is
+    tuned: the averages above hardly depend on it, the saves do, which are fewer if it is smaller.
+    """
+    last = len(held) - 1
+    least = _least_missed(held, kept)
+    for distance in count(1):
+        place = held[-1] + distance
+        choices = [(extra + advances(distance, 2), index) for extra, index in least]
+        if held[-1] not in kept:
+            merged = advances(place - held[-2], 2) - advances(held[-1] - held[-2], 2)
+            choices.append((merged, last))
+        extra, index = min(choices)
+        if place == goal or 18 * extra < 9 * distance * (distance - 1) + 2 * distance * (r + 14):
+            return place, index
+    raise AssertionError("count has no end")
+
+
+def _least_missed(held: Sequence[int], kept: set[int]) -> list[tuple[int, int]]:
+    """Return how many evaluations the cheapest drop costs, and its index: the last and the kept are left out.
+
+    Without a snapshot the ranges around it are one, and each later range has a slot more.
+    """
+    slots, later, choices = len(held), 0, []
+    for index in range(slots - 2, 0, -1):
+        left, right, free = held[index] - held[index - 1], held[index + 1] - held[index], slots - index
+        if held[index] not in kept:
+            apart = advances(left, free + 1) + advances(right, free)
+            choices.append((advances(left + right, free + 1) - apart + later, index))
+        later += advances(right, free + 1) - advances(right, free)
+    return [min(choices, key=lambda choice: (choice[0], -choice[1]))] if choices else []

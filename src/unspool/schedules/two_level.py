@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from unspool.schedules.actions import Action, Advance, Drop, Load, Save, Tier
-from unspool.schedules.base import OnlineSchedule, positive
+from unspool.schedules.base import OnlineSchedule, length, positive
 from unspool.schedules.binomial import Binomial
 
 
@@ -31,14 +31,20 @@ class TwoLevel(OnlineSchedule):
 
     @property
     def last(self) -> int:
-        """Return the leaf: so many steps are recorded at the end of the sweep."""
-        return self.leaf
+        """Return the leaf, or the period if that is shorter: so many steps are recorded at the end of the sweep."""
+        return min(self.leaf, self.period)
 
     def sweep(self) -> Iterator[Action]:
         """Save to disk and advance, period by period."""
         for k in count(0, self.period):
             yield Save(k, Tier.DISK)
             yield Advance(k, k + self.period)
+
+    def steps(self, n_steps: int) -> int:
+        """Return how often the step is evaluated: whole periods are alike, and the last one is swept but once."""
+        whole = max(0, length(n_steps) - 1) // self.period
+        each = self.period + Binomial(0, self.period, self.slots + 1, self.leaf).steps()
+        return super(TwoLevel, self).steps(n_steps - whole * self.period) + whole * each
 
     def unwinding(self, n_steps: int, held: Mapping[int, int]) -> Iterator[Action | Binomial]:
         """Reverse each period binomially."""
