@@ -164,7 +164,7 @@ def while_loop(
 def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Memory = None) -> Plan:
     """What policy "auto" would do with ``fori_loop(0, n_steps, step, init)`` in this memory, and why.
 
-    Runs the first steps, at most three, to weigh a state (bytes) and the residuals of a step (bytes), and to time a
+    Runs the first steps, at most twelve, to weigh a state (bytes) and the residuals of a step (bytes), and to time a
     step forwards and backwards (seconds). Printed, the plan is a table; ``plan.frontier()`` is the curve of memory
     against time. Raises `BudgetError` with the least memory that works.
 

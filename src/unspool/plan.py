@@ -19,9 +19,8 @@ from math import ceil, isqrt
 
 from unspool.errors import BudgetError
 from unspool.memory import Memory, human_bytes
-from unspool.schedules import Every, Online, OnlineSchedule, Revolve, Save, Schedule, StoreAll
-
-_EXACT = 4096  # leaves up to which saves are counted one by one
+from unspool.schedules import Every, Online, OnlineSchedule, Revolve, Schedule, StoreAll, TwoLevel
+from unspool.schedules.multistage import traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,15 @@ class StepPrices:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """Room for snapshots on disk, and the seconds that a byte takes to get there and back."""
+
+    n_bytes: int
+    write_seconds: float
+    read_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a schedule is expected to cost: evaluations of the step, snapshots, bytes at the worst moment, seconds."""
 
@@ -68,6 +76,7 @@ class Prediction:
     loads: int
     peak_bytes: int
     seconds: float
+    disk_bytes: int = 0
 
     @property
     def recomputation_factor(self) -> float:
@@ -88,6 +97,7 @@ class Plan:
     cost: Prediction
     reason: str
     prices: StepPrices
+    disk: Disk | None = None
 
     @property
     def alternatives(self) -> tuple[Prediction, ...]:
@@ -149,8 +159,7 @@ def predict(
 ) -> Prediction:
     """The price of a schedule, by formula.
 
-    Snapshots of up to a few thousand leaves are counted one by one with ``count``; else, and beyond, each leaf but the
-    last is taken to cost one, which is an upper bound.
+    Without ``count`` each leaf but the last is taken to cost a snapshot, which is an upper bound.
 
     >>> predict(Revolve(10, leaf=10), 1000, StepPrices(8, 24)).peak_bytes
     320
@@ -164,10 +173,9 @@ def predict(
     leaves = ceil(n_steps / leaf)
     held = 0 if leaves <= 1 else min(slots, max(1, leaves - 1))
     steps = schedule.steps(n_steps)
-    saves = max(0, leaves - 1)
-    if count and slots < saves < _EXACT:
-        saves = sum(isinstance(action, Save) for action in Revolve(slots).actions(leaves))
-    loads = max(0, leaves - 1)
+    loads = saves = max(0, leaves - 1)
+    if count and slots < saves:
+        saves = sum(traffic(leaves, slots)) - loads
     peak = held * prices.state_bytes + min(leaf, n_steps) * prices.residual_bytes
     seconds = (
         (steps - n_steps) * prices.advance_seconds
@@ -190,8 +198,11 @@ def check_budget(prices: StepPrices, budget_bytes: int) -> None:
         )
 
 
-def choose(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
+def choose(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk | None = None) -> Plan:
     """The plan that is expected to be the fastest within the budget.
+
+    With a ``disk``, snapshots at equal distances on it and binomial checkpointing in memory between them (`TwoLevel`)
+    are weighed too.
 
     Raises `BudgetError` before anything runs when no plan fits; it names the least budget that does.
 
@@ -201,9 +212,54 @@ def choose(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
     """
     if n_steps:
         check_budget(prices, budget_bytes)
-    fitting = list(_candidates(n_steps, prices, budget_bytes))
-    best = predict(min(fitting, key=_speed).schedule, n_steps, prices)  # type: ignore[arg-type]
-    return Plan(best.schedule, n_steps, budget_bytes, best, _reason(best, prices, budget_bytes), prices)
+    best = min(_candidates(n_steps, prices, budget_bytes), key=_speed)
+    best = predict(best.schedule, n_steps, prices)  # type: ignore[arg-type]
+    if disk is not None:
+        best = min([best, *_on_disk(n_steps, prices, budget_bytes, disk)], key=_speed)
+    return Plan(best.schedule, n_steps, budget_bytes, best, _reason(best, prices, budget_bytes), prices, disk)
+
+
+def _on_disk(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk) -> Iterator[Prediction]:
+    """Two levels: for every period and leaf worth a look, the slots that fit in memory beside the leaf."""
+    periods = {ceil(n_steps / parts) for parts in _spaced(n_steps)}
+    for period in sorted(periods):
+        disk_bytes = ceil(n_steps / period) * prices.state_bytes
+        if disk_bytes <= disk.n_bytes:
+            for leaf in _spaced(min(period, budget_bytes // max(1, prices.residual_bytes))):
+                found = _two_level(n_steps, prices, budget_bytes, disk, period=period, leaf=leaf)
+                if found.peak_bytes <= budget_bytes:
+                    yield found
+
+
+def _two_level(
+    n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk, *, period: int, leaf: int
+) -> Prediction:
+    leaves, periods = ceil(period / leaf), ceil(n_steps / period)
+    rest = budget_bytes - leaf * prices.residual_bytes
+    slots = max(1, min(rest // max(1, prices.state_bytes), leaves - 2))
+    schedule = TwoLevel(period, slots, leaf)
+    deep = traffic(leaves, slots + 1) if leaves > 1 else [1]
+    in_ram = sum(deep[1:])  # saves and loads of the snapshots in memory, per period
+    peak = min(max(0, leaves - 2), slots) * prices.state_bytes + min(leaf, period) * prices.residual_bytes
+    steps = schedule.steps(n_steps)
+    seconds = (
+        (steps - n_steps) * prices.advance_seconds
+        + n_steps * (prices.record_seconds + prices.reverse_seconds)
+        + periods * in_ram * (prices.save_seconds + prices.load_seconds) / 2
+        + periods * prices.state_bytes * (disk.write_seconds + deep[0] * disk.read_seconds)
+        + peak * prices.touch_seconds
+    )
+    saves, loads = periods * (1 + in_ram // 2), periods * (deep[0] + in_ram // 2)
+    return Prediction(schedule, n_steps, steps, saves, loads, peak, seconds, periods * prices.state_bytes)
+
+
+def _spaced(most: int) -> list[int]:
+    """Numbers from 1 to the most, by steps of a fifth."""
+    found, x = {1, most}, 1.0
+    while x < most:
+        found.add(ceil(x))
+        x *= 1.2
+    return sorted(k for k in found if 1 <= k <= most)
 
 
 def store_all(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
@@ -269,6 +325,11 @@ def _reason(best: Prediction, prices: StepPrices, budget_bytes: int) -> str:
     everything = best.n_steps * prices.residual_bytes
     if isinstance(best.schedule, StoreAll):
         return f"all residuals together take {human_bytes(everything)}, which fits, and nothing is computed twice"
+    if isinstance(best.schedule, TwoLevel):
+        return (
+            f"a snapshot on disk every {best.schedule.period} steps, {human_bytes(best.disk_bytes)} in all, and "
+            f"{best.schedule.slots} snapshots in memory between them, take the least time"
+        )
     assert isinstance(best.schedule, Revolve)
     slots, leaf = best.schedule.slots, best.schedule.leaf
     what = f"{slots} snapshots, and {leaf} step{'s' * (leaf > 1)} recorded and reversed at once"
