@@ -84,49 +84,57 @@ def placements(slots: int) -> Iterator[tuple[int, int | None]]:
     yield from ((place, None) for place in range(1, slots))
     if slots == 1:
         return
-    held = list(range(slots))
+    held, way_back = list(range(slots)), 0  # advances on the way back over the ranges between those held
     for r in count(2):
         kept: set[int] = set()
         for before in range(1, slots):
             goal = beta(slots, r) - beta(slots - before, r)
             while held[-1] < goal:
-                place, index = _next(held, kept, goal, r)
+                floor = (r - 1) * held[-1] + beta(3, r - 1) - beta(slots + 1, r - 1)  # by Revolve's closed form
+                place, index, extra = _next(held, kept, goal, r, _least_missed(held, kept, floor - way_back))
                 yield place, held.pop(index)
                 held.append(place)
+                way_back += extra
             kept.add(goal)
 
 
-def _next(held: Sequence[int], kept: set[int], goal: int, r: int) -> tuple[int, int]:
-    """Return where the next snapshot is worth a slot, or the goal, and the index of the least missed one.
+def _next(
+    held: Sequence[int], kept: set[int], goal: int, r: int, least_missed: list[tuple[int, int]]
+) -> tuple[int, int, int]:
+    """Return where the next snapshot is worth a slot, or the goal, which one to drop for it, and what that costs.
 
     A new snapshot at `distance` from the last spares distance * (distance - 1) / 2 evaluations, and `distance`
     more for each step that the loop goes on from there. It should pay after (r + 14) / 9 steps. This number is
     tuned: the averages above hardly depend on it, the saves do, which are fewer if it is smaller.
     """
-    last = len(held) - 1
-    least = _least_missed(held, kept)
     for distance in count(1):
         place = held[-1] + distance
-        choices = [(extra + advances(distance, 2), index) for extra, index in least]
+        choices = [(extra + advances(distance, 2), index) for extra, index in least_missed]
         if held[-1] not in kept:
             merged = advances(place - held[-2], 2) - advances(held[-1] - held[-2], 2)
-            choices.append((merged, last))
+            choices.append((merged, len(held) - 1))
         extra, index = min(choices)
         if place == goal or 18 * extra < 9 * distance * (distance - 1) + 2 * distance * (r + 14):
-            return place, index
-    raise AssertionError("count has no end")
+            break
+    return place, index, extra
 
 
-def _least_missed(held: Sequence[int], kept: set[int]) -> list[tuple[int, int]]:
+def _least_missed(held: Sequence[int], kept: set[int], floor: int) -> list[tuple[int, int]]:
     """Return how many evaluations the cheapest drop costs, and its index: the last and the kept are left out.
 
-    Without a snapshot the ranges around it are one, and each later range has a slot more.
+    Without a snapshot the ranges around it are one, and each later range has a slot more. The newest are tried
+    first; no drop costs less than the floor, so that with many slots a few tries do.
     """
-    slots, later, choices = len(held), 0, []
+    slots, later = len(held), 0
+    best: list[tuple[int, int]] = []
     for index in range(slots - 2, 0, -1):
         left, right, free = held[index] - held[index - 1], held[index + 1] - held[index], slots - index
         if held[index] not in kept:
             apart = advances(left, free + 1) + advances(right, free)
-            choices.append((advances(left + right, free + 1) - apart + later, index))
+            extra = advances(left + right, free + 1) - apart + later
+            if not best or extra < best[0][0]:
+                best = [(extra, index)]
+            if extra <= floor:
+                break
         later += advances(right, free + 1) - advances(right, free)
-    return [min(choices, key=lambda choice: (choice[0], -choice[1]))] if choices else []
+    return best
