@@ -85,7 +85,8 @@ class Sweep:
             kernels, schedule, plan = self._planned(self.steps.kernels())
             if logs():
                 self._rss = rss
-                self._report = LoopReport(loop.name, schedule, loop.n_steps or 0, plan=plan)
+                online = loop.n_steps is None
+                self._report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=online, plan=plan)
                 self._report.state_bytes = kernels.layout.n_bytes
                 for log in logs():
                     log.append(self._report)

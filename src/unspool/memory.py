@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unspool.errors import PolicyError
+
+if TYPE_CHECKING:  # importing it takes longer than all of this module
+    from pathlib import Path
 
 DEFAULT_FRACTION = 0.5
 """Of the memory that is left, how much a loop may hold when nothing is said."""
@@ -62,11 +65,16 @@ def human_bytes(n: float) -> str:
     return f"{n:.0f} B" if unit == "B" else f"{size:.{max(0, 2 - (size >= 10) - (size >= 100))}f} {unit}"
 
 
-def available_bytes(root: Path = Path("/")) -> int:
-    """What this process can still take without swapping: the least of the machine's and its control groups' rest."""
+def available_bytes(root: Path | None = None) -> int:
+    """What this process can still take without swapping: the least of the machine's and its control groups' rest.
+
+    ``root`` is where proc and sys are found.
+    """
+    from pathlib import Path
+
     import psutil
 
-    return min([int(psutil.virtual_memory().available), *_group_rests(root)])
+    return min([int(psutil.virtual_memory().available), *_group_rests(root or Path("/"))])
 
 
 def _group_rests(root: Path) -> list[int]:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from unspool.plan import Plan
-from unspool.schedules import OnlineSchedule, Schedule, simulate
+from unspool.schedules import Schedule, simulate
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class LoopReport:
     rss_growth_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     reversed: bool = False
+    online: bool = False
     plan: Plan | None = None
     _predicted: tuple[int, int] | None = None
 
@@ -56,8 +57,9 @@ class LoopReport:
             sizes = {"state_bytes": self.state_bytes, "residual_bytes": self.residual_bytes}
             cost = simulate(self.policy, self.n_steps, **sizes)
             peak = cost.peak_bytes
-            if isinstance(self.policy, OnlineSchedule):  # a sweep without a known end records as it goes
-                peak = max(peak, cost.peak_slots[0] * self.state_bytes + cost.peak_taped * self.residual_bytes)
+            if self.online:  # the sweep records as it goes, and saves a state that a known end would spare it
+                slots = cost.peak_slots[0] + (cost.peak_slots[0] < getattr(self.policy, "slots", self.n_steps))
+                peak = slots * self.state_bytes + cost.peak_taped * self.residual_bytes
             self._predicted = cost.steps, peak
         return self._predicted
 

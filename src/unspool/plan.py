@@ -208,7 +208,7 @@ def choose(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk | Non
 
     >>> plan = choose(10_000, StepPrices(state_bytes=1, residual_bytes=4), 500)
     >>> plan.schedule, plan.cost.steps
-    (Revolve(slots=100, leaf=100), 19900)
+    (Revolve(slots=99, leaf=100), 19900)
     """
     if n_steps:
         check_budget(prices, budget_bytes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -89,7 +88,7 @@ class Probe:
                 del residuals
             now, step = perf_counter(), step + 1
         self._states[step] = state
-        advance, record, reverse = (median(times) if times else 0.0 for times in spent.values())
+        advance, record, reverse = (float(np.median(times)) if times else 0.0 for times in spent.values())
         save, load = self._copies()
         return replace(
             prices,

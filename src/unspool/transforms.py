@@ -126,8 +126,10 @@ def _results(nest: Any, name: str) -> tuple[list[Any], Structure]:
         if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
             kind = f"dtype {leaf.dtype}" if hasattr(leaf, "dtype") else f"type {type(leaf).__name__}"
             raise InputError(
-                f"{name} returned{f' at {path}' if path else ''} something of {kind}, in which a derivative would be lost. "
-                "Return arrays and numbers nested in lists, tuples, dicts, dataclasses (np.stack joins traced values into "
+                f"{name} returned{f' at {path}' if path else ''} something of {kind}, in which a derivative would be "
+                "lost. "
+                "Return arrays and numbers nested in lists, tuples, dicts, dataclasses (np.stack joins traced values "
+                "into "
                 "one array), and other things as aux with has_aux=True."
             )
     return leaves, structure
@@ -150,7 +152,8 @@ def _loss(out: Any, name: str) -> Any:
         )
     if found.dtype.kind not in "biufc":
         raise InputError(
-            f"{name} returned an array of dtype {found.dtype}, in which the derivative would be lost: return the traced "
+            f"{name} returned an array of dtype {found.dtype}, in which the derivative would be lost: return the "
+            "traced "
             "value itself."
         )
     if found.dtype.kind == "c":

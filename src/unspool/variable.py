@@ -184,6 +184,12 @@ class Variable(Traced):
             self._detached("a Python branch on the value")
         return bool(value)
 
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
     # --- indexing, in place -----------------------------------------------------------------------------------------
     def __getitem__(self, key: Any) -> Any:
         return getitem(self, key)
@@ -206,9 +212,12 @@ class Variable(Traced):
         return TABLE[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
 
     def copy(self, order: str = "C") -> Any:
-        """A copy; in C order unless another is asked for, as the method of an array has it (`numpy.copy` keeps the order)."""
+        """A copy; in C order unless another is asked for, as the method of an array has it (`numpy.copy` keeps the
+        order)."""
         if order not in ("C", "K"):
-            raise UnsupportedError(f"x.copy(order={order!r}) has no derivative rule on a traced value: leave order= out.")
+            raise UnsupportedError(
+                f"x.copy(order={order!r}) has no derivative rule on a traced value: leave order= out."
+            )
         value = primal(self)
         if order == "K" or not isinstance(value, np.ndarray) or value.flags.c_contiguous:
             return np.copy(self)
@@ -341,11 +350,10 @@ def _compare(ufunc: np.ufunc, name: str) -> None:
 
 
 def _unary(ufunc: np.ufunc, name: str) -> None:
-    primitive = TABLE[ufunc].primitive
-    assert primitive is not None
+    entry = TABLE[ufunc]
 
     def method(self: Variable) -> Any:
-        return self.listener.unary(primitive, self)
+        return entry.call(self) if entry.primitive is None else self.listener.unary(entry.primitive, self)
 
     setattr(Variable, name, method)
 
@@ -370,6 +378,9 @@ _ARITHMETIC: dict[str, tuple[np.ufunc, Callable[[Any, Any], Any]]] = {
     "mod": (np.remainder, operator.mod),
     "pow": (np.power, operator.pow),
     "matmul": (np.matmul, operator.matmul),
+    "and": (np.bitwise_and, operator.and_),
+    "or": (np.bitwise_or, operator.or_),
+    "xor": (np.bitwise_xor, operator.xor),
 }
 _COMPARISONS: dict[str, np.ufunc] = {
     "__lt__": np.less,
@@ -383,6 +394,7 @@ _SIGNS: dict[str, np.ufunc] = {
     "__neg__": np.negative,
     "__pos__": np.positive,
     "__abs__": np.absolute,
+    "__invert__": np.invert,
 }
 _FUNCTIONS = (
     "sum mean prod var std max min cumsum cumprod dot ravel swapaxes squeeze repeat clip trace round argmax "

@@ -77,9 +77,10 @@ def test_only_what_a_rule_reads_is_kept(name: str, wanted: int, plain: bool, rea
 
 
 def test_a_linear_rule_that_reads_a_value_is_a_mistake() -> None:
+    mistaken = linear(np.negative, lambda ct, x: ct * x, name="mistaken")
+    del PRIMITIVES["mistaken"]
     with pytest.raises(AssertionError, match="depends on the type"):
-        linear(np.negative, lambda ct, x: ct * x, name="mistaken")
-    assert "mistaken" not in PRIMITIVES
+        mistaken.pull_for(1, 1, False)
 
 
 def test_reads_through_inner_functions_count_as_values() -> None:

@@ -174,7 +174,8 @@ class Steps:
         for y in outputs:
             if y.dtype.kind not in "biufc":
                 raise StateError(
-                    f"{self.loop_name} put out something of dtype {y.dtype} in step {k}. The outputs of a step are arrays "
+                    f"{self.loop_name} put out something of dtype {y.dtype} in step {k}. The outputs of a step are "
+                    "arrays "
                     "and numbers, nested in lists, tuples, dicts, dataclasses."
                 )
         now = digest(outputs)

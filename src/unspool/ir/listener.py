@@ -152,7 +152,7 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
                 operands = (*operands[:k], operand, *operands[k + 1 :])
             if isinstance(operand, Traced) and (top is None or operand.listener.level > top.level):
                 top = operand.listener
-        elif arg.__class__ in _NESTS:  # a list can be changed later: what is recorded is an array of our own
+        elif arg.__class__ is list or arg.__class__ is tuple or arg.__class__ in _NESTS:
             operands = (*operands[:k], np.array(arg), *operands[k + 1 :])
     if top is None:
         return primitive.evaluate(*operands, **params)
@@ -173,6 +173,8 @@ def _link(y: Any, x: Any, primitive: Primitive, params: dict[str, Any]) -> None:
         y.base = x if x.base is None else x.base
         y.path = (*x.path, (primitive, params))
         y.version = y.base.version
+        if isinstance(y.value, ArrayType) and not _is_view(y):
+            y.base, y.path = None, ()
 
 
 def _aliases(part: Any, whole: Any) -> bool:
@@ -181,6 +183,15 @@ def _aliases(part: Any, whole: Any) -> bool:
     if isinstance(part, np.ndarray):
         return part.base is not None and (part.base is whole or part.base is whole.base)
     return isinstance(part, ArrayType)
+
+
+def _is_view(traced: Traced) -> bool:
+    """Whether NumPy would lead this path by views all the way, found out on an array that nobody fills."""
+    assert traced.base is not None
+    whole = part = np.empty(traced.base.value.shape, bool)
+    for primitive, params in traced.path:
+        part = primitive.evaluate(part, **params)
+    return part.base is whole
 
 
 def fresh(traced: Traced) -> Traced:

@@ -6,6 +6,7 @@ import dis
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from types import CodeType
 from typing import Any
 
@@ -114,6 +115,7 @@ class Primitive:
 _TYPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
 
 
+@cache
 def reads_of(rule: Callable[..., Any], skip: int = 1) -> tuple[Read, ...]:
     """What a rule looks at, read off its byte code: residuals are derived, never declared.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from unspool.ir.primitive import Primitive, Pull, Read
 from unspool.ops.families import cast, fit, unbroadcast
 from unspool.ops.samples import some
 from unspool.ops.table import enrol, implements
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # importing string takes as long as this file
 
 
 def explicit(subscripts: str, ndims: list[int]) -> str:
@@ -26,7 +27,7 @@ def explicit(subscripts: str, ndims: list[int]) -> str:
     terms = sources.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"einsum: {len(terms)} terms in {subscripts!r} for {len(ndims)} operands")
-    free = [letter for letter in reversed(ascii_letters) if letter not in subscripts]
+    free = [letter for letter in reversed(_LETTERS) if letter not in subscripts]
     widths = [
         ndim - len(term.replace("...", "")) if "..." in term else 0 for term, ndim in zip(terms, ndims, strict=True)
     ]
@@ -50,7 +51,7 @@ def _cotangent(k: int, ct: Any, xs: tuple[Any, ...], subscripts: str, optimize: 
     names = [result, *terms[:k], *terms[k + 1 :]]
     operands = [ct, *xs[:k], *xs[k + 1 :]]
     target = ""
-    spare = iter([letter for letter in ascii_letters if letter not in subscripts])
+    spare = iter([letter for letter in _LETTERS if letter not in subscripts])
     for letter in terms[k]:
         if letter in target:  # a diagonal was taken: the cotangent lies on it
             twin = next(spare)

@@ -12,6 +12,7 @@ takes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial as partial_of
 from math import prod
 from typing import Any
 
@@ -99,14 +100,18 @@ def scalar(
     ``quick`` takes the place of the fast path: (wanted, n) -> rule (ct, y, *xs) -> cotangents, no fit.
     """
     terms = [term_of(partial, guard, pole, quiet) for partial in partials]
-    reads = [reads_of(partial, skip=0) for partial in partials]
     quick = _quick(partials) if guard is None else {}
+    reads = partial_of(_reads, partials, skip=0)
     return _elementwise(ufunc, terms, reads, quick | about.pop("quick", {}), about)
 
 
 def piecewise(ufunc: Callable[..., Any], *terms: Rule, **about: Any) -> Primitive:
     """Enrol an elementwise function whose rules choose: ``terms[i](ct, y, *xs)`` is linear in ct, jvp and vjp alike."""
-    return _elementwise(ufunc, list(terms), [reads_of(term) for term in terms], {}, about)
+    return _elementwise(ufunc, list(terms), partial_of(_reads, terms, skip=1), {}, about)
+
+
+def _reads(rules: tuple[Rule, ...], skip: int) -> list[tuple[Read, ...]]:
+    return [reads_of(rule, skip=skip) for rule in rules]
 
 
 def term_of(partial: Rule, guard: float | None, pole: int | None, quiet: bool) -> Rule:
@@ -117,7 +122,6 @@ def term_of(partial: Rule, guard: float | None, pole: int | None, quiet: bool) -
         return lambda ct, *values: -ct
     if guard is None:
         return lambda ct, *values: ct * partial(*values)
-    looked_at = [k for k, read in enumerate(reads_of(partial, skip=0)) if read is Read.VALUE]
 
     def guarded(ct: Any, *values: Any) -> Any:
         if pole is not None and _nowhere_zero(values[pole]):
@@ -125,8 +129,8 @@ def term_of(partial: Rule, guard: float | None, pole: int | None, quiet: bool) -
         if has_zeros(ct):
             dead = ct == 0
             safe = list(values)
-            for k in looked_at:
-                if values[k].__class__ not in _NUMBERS:
+            for k, read in enumerate(reads_of(partial, skip=0)):
+                if read is Read.VALUE and values[k].__class__ not in _NUMBERS:
                     safe[k] = np.where(dead, guard, values[k])
             values = tuple(safe)
         if not quiet:
@@ -176,7 +180,7 @@ def _quick(partials: tuple[Rule, ...]) -> dict[tuple[int, int], Rule]:
 def _elementwise(
     ufunc: Callable[..., Any],
     terms: list[Rule],
-    reads: list[tuple[Read, ...]],
+    reads_of_terms: Callable[[], list[tuple[Read, ...]]],
     quick: dict[tuple[int, int], Rule],
     about: dict[str, Any],
 ) -> Primitive:
@@ -189,6 +193,7 @@ def _elementwise(
 
     def pull(wanted: int, n: int, plain: bool) -> Pull:
         chosen = _numbered(wanted, n)
+        reads = reads_of_terms()
         looked_at = _joined([reads[k] for k in chosen], n)
         if plain:
             if (wanted, n) in quick:
@@ -261,14 +266,16 @@ def _operand_reads(rule: Rule, n: int) -> tuple[Read, ...]:
 
 def linear(evaluate: Callable[..., Any], transpose: Rule, *, name: str, **about: Any) -> Primitive:
     """Enrol a function that is linear in its one operand; ``transpose(ct, x, **params)`` sees the type of x at most."""
-    read = reads_of(transpose)[0]
-    assert read is not Read.VALUE, f"{name}: the transpose of a linear function depends on the type of x only"
-    rule = Pull.reading(lambda ct, y, x, **params: (transpose(ct, x, **params),), (Read.NOTHING, read))
+
+    def pull(wanted: int, n: int, plain: bool) -> Pull:
+        read = reads_of(transpose)[0]
+        assert read is not Read.VALUE, f"{name}: the transpose of a linear function depends on the type of x only"
+        return Pull.reading(lambda ct, y, x, **params: (transpose(ct, x, **params),), (Read.NOTHING, read))
 
     def jvp(tangents: tuple[Any, ...], y: Any, x: Any, **params: Any) -> Any:
         return bind(primitive, tangents[0], **params)
 
-    primitive = Primitive(name, evaluate, jvp=jvp, pull=lambda wanted, n, plain: rule, **about)
+    primitive = Primitive(name, evaluate, jvp=jvp, pull=pull, **about)
     return enrol(primitive)
 
 
