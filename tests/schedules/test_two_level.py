@@ -21,6 +21,14 @@ class TestTwoLevelInLeaves(ScheduleContract):
         return (slots, -(-n_steps // 25))
 
 
+class TestTwoLevelInLeavesLongerThanThePeriod(ScheduleContract):
+    def make(self, slots: int) -> Schedule:
+        return TwoLevel(5, slots, leaf=12)
+
+    def most(self, slots: int, n_steps: int) -> tuple[int, ...]:
+        return (0, -(-n_steps // 5))
+
+
 @pytest.mark.parametrize("n_steps", [1, 9, 10, 11, 50, 99, 101, 500])
 @pytest.mark.parametrize("period", [1, 3, 10, 25])
 @pytest.mark.parametrize("slots", [1, 2, 5])

@@ -96,7 +96,7 @@ class OnlineSchedule(FoldedSchedule):
     @property
     @abstractmethod
     def last(self) -> int:
-        """How many of the last steps are best recorded in the sweep."""
+        """How many of the last steps are best recorded in the sweep: no more than any Advance of it is long."""
 
     @abstractmethod
     def sweep(self) -> Iterator[Action]:

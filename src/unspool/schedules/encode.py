@@ -19,6 +19,8 @@ VERBS = (Advance, Record, Reverse, Save, Load, Drop)
 
 Rows = NDArray[np.int64]
 
+_NUMBERS: dict[type[Action], int] = {verb: number for number, verb in enumerate(VERBS)}
+
 _FEWEST = 4  # rows that a batch must have room for, see MOST_ROWS
 
 
@@ -61,9 +63,9 @@ def batches(schedule: Schedule, n_steps: int, *, rows: int = 65_536) -> Iterator
 def _row(action: Action) -> tuple[int, int, int]:
     match action:
         case Save(step, tier) | Load(step, tier) | Drop(step, tier):
-            return VERBS.index(type(action)), step, tier
+            return _NUMBERS[type(action)], step, tier
         case Advance(start, stop) | Record(start, stop) | Reverse(start, stop):
-            return VERBS.index(type(action)), start, stop
+            return _NUMBERS[type(action)], start, stop
 
 
 def _chunks(actions: Iterator[Action], rows: int) -> Iterator[Rows]:
