@@ -1,5 +1,6 @@
 """The planner: its predictions against the machine, its choices against exhaustive search."""
 
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
@@ -65,7 +66,7 @@ def test_storing_everything_is_not_chosen_where_fresh_memory_costs_more_than_a_s
 
 
 def test_too_small_a_budget_names_the_least_that_works() -> None:
-    with pytest.raises(BudgetError, match="least that works.* 32 bytes"):
+    with pytest.raises(BudgetError, match=r"least that works.* 32 bytes"):
         choose(1000, prices(8, 24), 31)
     assert choose(1000, prices(8, 24), 32).cost.peak_bytes == 32
 
@@ -81,7 +82,7 @@ def test_the_frontier_falls_from_the_least_budget_to_storing_everything() -> Non
     curve = choose(1000, prices(8, 24), 2000).frontier(12)
     assert curve[0].peak_bytes <= 32
     assert curve[-1].schedule == StoreAll()
-    assert all(a.peak_bytes < b.peak_bytes and a.seconds > b.seconds for a, b in zip(curve, curve[1:], strict=False))
+    assert all(a.peak_bytes < b.peak_bytes and a.seconds > b.seconds for a, b in pairwise(curve))
 
 
 def test_a_plan_prints_the_choice_its_reason_and_the_classical_policies() -> None:

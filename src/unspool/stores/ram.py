@@ -38,7 +38,7 @@ class RamStore(Store):
 
     def get(self, step: int) -> tuple[np.ndarray, ...]:
         """A copy of the state that was put for this step; KeyError if there is none."""
-        return self._layout.unpack(self._held[step].copy())
+        return tuple([np.array(array) for array in self._layout.unpack(self._held[step])])
 
     def drop(self, step: int) -> None:
         """Free the snapshot of this step; KeyError if there is none."""
