@@ -8,6 +8,7 @@ is recorded outside.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,25 +20,23 @@ from unspool.ir.listener import FROZEN, Listener, Scope, Traced, bind
 class Captures:
     """The traced handles that a step reads from outside, in the order in which they were first read."""
 
-    __slots__ = ("handles", "open", "positions")
+    __slots__ = ("handles", "open", "outside", "positions", "stale")
 
     def __init__(self) -> None:
         self.handles: list[Traced] = []
+        self.outside: list[Any] = []  # what each handle stands for outside of the step: another loop may stand around
         self.positions: dict[int, int] = {}
+        self.stale: dict[int, Traced] = {}  # the views that had to be taken anew
         self.open = True
 
     def __len__(self) -> int:
         return len(self.handles)
 
-    def position(self, handle: Traced) -> int:
-        """The number of a capture; a new one is noted as long as the captures are open."""
-        position = self.positions.get(id(handle))
-        if position is None:
-            if not self.open:
-                raise LateCaptureError(self, handle)
-            position = self.positions[id(handle)] = len(self.handles)
-            self.handles.append(handle)
-        return position
+    def note(self, handle: Traced, outside: Any) -> None:
+        """Give a handle that is read for the first time its number."""
+        self.positions[id(handle)] = len(self.handles)
+        self.handles.append(handle)
+        self.outside.append(outside)
 
 
 class LateCaptureError(ReplayError):
@@ -56,36 +55,63 @@ class LateCaptureError(ReplayError):
 class Capturing(Scope):
     """Answers for the listeners around a step; ``read(position)`` gives the step's own handle of a capture."""
 
-    __slots__ = ("_captures", "_read", "_views")
+    __slots__ = ("_captures", "_read", "_views", "around")
 
     def __init__(self, captures: Captures, read: Callable[[int], Any]) -> None:
         self._captures = captures
         self._read = read
-        self._views: dict[tuple[int, int], Any] = {}
+        self._views: dict[int, Any] = {}
+        self.around: dict[Listener, Scope | None] = {}
 
     def lift(self, traced: Traced) -> Any:
         """The handle that stands for a value from outside."""
-        base = traced.base
-        if base is None or base.version == traced.version or id(traced) in self._captures.positions:
-            return self._read(self._captures.position(traced))
-        key = id(traced), base.version
-        if key not in self._views:  # the base was written after the view was taken: take the view anew, in here
-            value: Any = base
+        captures = self._captures
+        if id(traced) not in captures.positions:
+            scope = self.around.get(traced.listener)
+            base = traced.base
+            if id(traced) in captures.stale or (scope is None and base is not None and base.version != traced.version):
+                return self._taken_anew(traced)
+            if not captures.open:
+                raise LateCaptureError(captures, traced)
+            captures.note(traced, traced if scope is None else scope.lift(traced))
+        return self._read(captures.positions[id(traced)])
+
+    def _taken_anew(self, traced: Traced) -> Any:
+        """A view whose base was written since, taken again in here."""
+        self._captures.stale[id(traced)] = traced
+        if id(traced) not in self._views:
+            value: Any = traced.base
             for primitive, params in traced.path:
                 value = bind(primitive, value, **params)
             value.version = FROZEN
-            self._views[key] = value
-        return self._views[key]
+            self._views[id(traced)] = value
+        return self._views[id(traced)]
+
+
+class _Aside(threading.local):
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+
+
+_ASIDE = _Aside()
+
+
+def aside() -> list[Listener]:
+    """The listeners of this thread for which a scope answers now, with repetitions."""
+    return _ASIDE.listeners
 
 
 @contextmanager
-def standing_in(scope: Scope, listeners: Iterable[Listener]) -> Iterator[None]:
+def standing_in(scope: Capturing, listeners: Iterable[Listener]) -> Iterator[None]:
     """Let the scope answer for these listeners."""
-    saved = [(listener, listener.scope) for listener in dict.fromkeys(listeners)]
-    for listener, _ in saved:
+    scope.around = {listener: listener.scope for listener in listeners}
+    n_before = len(_ASIDE.listeners)
+    _ASIDE.listeners += scope.around
+    for listener in scope.around:
         listener.scope = scope
     try:
         yield
     finally:
-        for listener, before in saved:
+        del _ASIDE.listeners[n_before:]
+        for listener, before in scope.around.items():
             listener.scope = before

@@ -104,7 +104,7 @@ def _as_primitive(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[l
             if late.captures is not loop.captures:
                 raise
             loop.captures.open = True
-            loop.captures.position(late.handle)
+            loop.captures.note(late.handle, resolve(late.handle))
             loop.captures.open = False
         else:
             return list(outs[: len(init)]), list(outs[len(init) :])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.closure import Captures
+from unspool.closure import Captures, aside
 from unspool.errors import ReplayError, StateError
 from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, resolve
 from unspool.kernels import Cotangents, Kernels, State
@@ -95,7 +95,7 @@ class Steps:
 
     # --- one step -----------------------------------------------------------------------------------------------------
     def _listeners(self) -> tuple[Listener, ...]:
-        return (*active(), *(handle.listener for handle in self.captures.handles))
+        return (*active(), *aside(), *(handle.listener for handle in self.captures.handles))
 
     def _reader(self, tape: Tape, captured: list[int]) -> Callable[[int], Any]:
         handles: dict[int, Traced] = {}
@@ -104,7 +104,7 @@ class Steps:
             handle = handles.get(position)
             if handle is None:
                 if position == len(self.values):
-                    self.values.append(primal(self.captures.handles[position].value))
+                    self.values.append(primal(self.captures.outside[position]))
                 handle = handles[position] = self._handle(tape, self.values[position])
                 handle.version = FROZEN
                 if handle.node >= 0:
