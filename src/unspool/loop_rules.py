@@ -18,7 +18,7 @@ import numpy as np
 
 from unspool.closure import LateCaptureError
 from unspool.codegen.fallback import Surroundings
-from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening
+from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening, resolve
 from unspool.ir.primitive import Primitive
 from unspool.loop import Loop, Sweep, plain_state, progress_bar
 from unspool.tangents import Tangents
