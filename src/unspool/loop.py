@@ -10,8 +10,10 @@ import numpy as np
 
 from unspool.closure import Captures
 from unspool.codegen.fallback import FlatStep, Steps, Surroundings, replay_message
+from unspool.errors import ReplayError
 from unspool.ir.listener import Traced, primal, resolve
 from unspool.kernels import Kernels, State
+from unspool.layout import digest
 from unspool.observers import LoopReport, logs
 from unspool.plan import Auto, Plan
 from unspool.probe import Probe
@@ -73,6 +75,7 @@ class Sweep:
     _report: LoopReport | None = None
     _rss: int = 0
     _spent: bool = False
+    _results: tuple[int, ...] = ()
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
@@ -106,6 +109,7 @@ class Sweep:
             raise
         self._weigh()
         self.values = self.steps.values
+        self._results = digest([*final, *(self.steps.ys or [])])
         self._spent = False
         return final, self.steps.ys or []
 
@@ -123,7 +127,17 @@ class Sweep:
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
         """The cotangents of the initial state, of xs and of the captures; a second call sweeps again first."""
         if self._spent:
+            before = self._results
             self.forward()
+            for position, (one, other) in enumerate(zip(before, self._results, strict=True)):
+                if one != other:
+                    self._run.close()
+                    n_state, n_steps = len(self.init), self._run.n_steps or 0
+                    raise ReplayError(
+                        self.loop.replay_error(n_steps, position)
+                        if position < n_state
+                        else replay_message(f"an output of {self.loop.name}")
+                    )
         self._spent = True
         self.steps.cts_ys = list(cts_ys)
         try:
