@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.errors import BudgetError
-from unspool.plan import Disk, Plan, StepPrices, choose, choose_online, predict
+from unspool.plan import Plan, StepPrices, choose, choose_online, predict
+from unspool.plan_disk import Disk, choose_with_disk
 from unspool.schedules import Every, Online, Revolve, StoreAll, TwoLevel, simulate
 
 SIZES = st.sampled_from([1, 3, 8, 40])
@@ -105,7 +106,7 @@ def test_every_k_is_predicted_like_the_machine() -> None:
 def test_a_plan_with_a_disk_fits_memory_and_disk(n: int, state: int, residual: int, share: float) -> None:
     budget = int(state + residual + share * n * residual)
     disk = Disk(n_bytes=max(1, n * state // 2), write_seconds=1e-3, read_seconds=1e-3)
-    plan: Plan = choose(n, prices(state, residual), budget, disk)
+    plan: Plan = choose_with_disk(n, prices(state, residual), budget, disk)
     cost = simulate(plan.schedule, n, state_bytes=state, residual_bytes=residual)
     assert cost.peak_bytes <= plan.cost.peak_bytes <= budget
     assert cost.steps == plan.cost.steps
@@ -114,8 +115,8 @@ def test_a_plan_with_a_disk_fits_memory_and_disk(n: int, state: int, residual: i
 
 def test_a_fast_disk_is_used_and_a_slow_one_is_not() -> None:
     sizes = prices(10, 30)
-    fast = choose(10_000, sizes, 1000, Disk(10**9, 1e-6, 1e-6))
-    slow = choose(10_000, sizes, 1000, Disk(10**9, 1e6, 1e6))
+    fast = choose_with_disk(10_000, sizes, 1000, Disk(10**9, 1e-6, 1e-6))
+    slow = choose_with_disk(10_000, sizes, 1000, Disk(10**9, 1e6, 1e6))
     assert isinstance(fast.schedule, TwoLevel)
     assert isinstance(slow.schedule, Revolve)
     assert fast.cost.steps < slow.cost.steps

@@ -12,7 +12,8 @@ from typing import Any
 from unspool.demo import demo
 from unspool.errors import PolicyError, UnspoolError
 from unspool.memory import as_bytes
-from unspool.plan import Disk, StepPrices, choose
+from unspool.plan import StepPrices, choose
+from unspool.plan_disk import Disk, choose_with_disk
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +82,11 @@ def _plan(chosen: argparse.Namespace) -> str:
     copy = chosen.state / MEMORY_SPEED
     prices = StepPrices(chosen.state, chosen.residuals, advance, advance, reverse, copy, copy)
     disk = None if chosen.disk is None else Disk(chosen.disk, 1 / chosen.write, 1 / chosen.read)
-    plan = choose(chosen.steps, prices, chosen.memory, disk)
+    plan = (
+        choose(chosen.steps, prices, chosen.memory)
+        if disk is None
+        else choose_with_disk(chosen.steps, prices, chosen.memory, disk)
+    )
     if not chosen.json:
         return str(plan)
     shown = [

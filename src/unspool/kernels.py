@@ -14,7 +14,7 @@ State = tuple[np.ndarray, ...]
 Cotangents = tuple[Any, ...]  # one per array of the state, None where it is zero
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kernels:
     """What an executor needs of a step: three functions on a range of steps, and the layout of the state.
 

@@ -22,7 +22,7 @@ from unspool.schedules import Schedule, Tier
 from unspool.stores import RamStore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Loop:
     """A loop before it runs: its step on flat lists of leaves, its length (None: until the condition fails), its
     schedule.

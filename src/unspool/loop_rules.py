@@ -110,7 +110,7 @@ def _as_primitive(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[l
             return list(outs[: len(init)]), list(outs[len(init) :])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
     """How many operands a loop has of each kind (state, xs, captures), and which of its outputs are floats.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from unspool.plan import Plan
 from unspool.schedules import Schedule, simulate
+
+if TYPE_CHECKING:
+    from unspool.plan import Plan
 
 
 @dataclass(slots=True)

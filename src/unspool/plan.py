@@ -19,8 +19,8 @@ from math import ceil, isqrt
 
 from unspool.errors import BudgetError
 from unspool.memory import Memory, human_bytes
-from unspool.schedules import Every, Online, OnlineSchedule, Revolve, Schedule, StoreAll, TwoLevel
-from unspool.schedules.multistage import traffic
+from unspool.schedules import Every, Online, OnlineSchedule, Revolve, Schedule, StoreAll
+from unspool.schedules.binomial import traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,6 @@ class StepPrices:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
-    """Room for snapshots on disk, and the seconds that a byte takes to get there and back."""
-
-    n_bytes: int
-    write_seconds: float
-    read_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a schedule is expected to cost: evaluations of the step, snapshots, bytes at the worst moment, seconds."""
 
@@ -84,7 +75,7 @@ class Prediction:
         return self.steps / self.n_steps if self.n_steps else 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """The choice that was made, its price, and why.
 
@@ -97,14 +88,13 @@ class Plan:
     cost: Prediction
     reason: str
     prices: StepPrices
-    disk: Disk | None = None
 
     @property
     def alternatives(self) -> tuple[Prediction, ...]:
         """The choice and the classical policies at the same budget, the fastest first."""
         landmarks = _landmarks(self.n_steps, self.prices, self.budget_bytes)
         shown = {str(p.schedule): p for p in (*landmarks, self.cost)}
-        return tuple(sorted(shown.values(), key=_speed))
+        return tuple(sorted(shown.values(), key=speed))
 
     def frontier(self, points: int = 25) -> list[Prediction]:
         """The memory-time curve: the best schedule for budgets from the least that works to storing everything.
@@ -118,7 +108,7 @@ class Plan:
         curve: list[Prediction] = []
         for number in range(points):
             budget = round(least * (most / least) ** (number / max(1, points - 1)))
-            best = min(_candidates(self.n_steps, self.prices, budget), key=_speed)
+            best = min(_candidates(self.n_steps, self.prices, budget), key=speed)
             if not curve or (best.peak_bytes > curve[-1].peak_bytes and best.seconds < curve[-1].seconds):
                 curve.append(best)
         return curve
@@ -149,7 +139,8 @@ def _row(p: Prediction, *, chosen: bool) -> tuple[str, ...]:
     )
 
 
-def _speed(p: Prediction) -> tuple[float, int]:
+def speed(p: Prediction) -> tuple[float, int]:
+    """What plans are ordered by: seconds, and bytes where those are equal."""
     return p.seconds, p.peak_bytes
 
 
@@ -198,11 +189,8 @@ def check_budget(prices: StepPrices, budget_bytes: int) -> None:
         )
 
 
-def choose(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk | None = None) -> Plan:
+def choose(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
     """The plan that is expected to be the fastest within the budget.
-
-    With a ``disk``, snapshots at equal distances on it and binomial checkpointing in memory between them (`TwoLevel`)
-    are weighed too.
 
     Raises `BudgetError` before anything runs when no plan fits; it names the least budget that does.
 
@@ -212,54 +200,9 @@ def choose(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk | Non
     """
     if n_steps:
         check_budget(prices, budget_bytes)
-    best = min(_candidates(n_steps, prices, budget_bytes), key=_speed)
+    best = min(_candidates(n_steps, prices, budget_bytes), key=speed)
     best = predict(best.schedule, n_steps, prices)  # type: ignore[arg-type]
-    if disk is not None:
-        best = min([best, *_on_disk(n_steps, prices, budget_bytes, disk)], key=_speed)
-    return Plan(best.schedule, n_steps, budget_bytes, best, _reason(best, prices, budget_bytes), prices, disk)
-
-
-def _on_disk(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk) -> Iterator[Prediction]:
-    """Two levels: for every period and leaf worth a look, the slots that fit in memory beside the leaf."""
-    periods = {ceil(n_steps / parts) for parts in _spaced(n_steps)}
-    for period in sorted(periods):
-        disk_bytes = ceil(n_steps / period) * prices.state_bytes
-        if disk_bytes <= disk.n_bytes:
-            for leaf in _spaced(min(period, budget_bytes // max(1, prices.residual_bytes))):
-                found = _two_level(n_steps, prices, budget_bytes, disk, period=period, leaf=leaf)
-                if found.peak_bytes <= budget_bytes:
-                    yield found
-
-
-def _two_level(
-    n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk, *, period: int, leaf: int
-) -> Prediction:
-    leaves, periods = ceil(period / leaf), ceil(n_steps / period)
-    rest = budget_bytes - leaf * prices.residual_bytes
-    slots = max(1, min(rest // max(1, prices.state_bytes), leaves - 2))
-    schedule = TwoLevel(period, slots, leaf)
-    deep = traffic(leaves, slots + 1) if leaves > 1 else [1]
-    in_ram = sum(deep[1:])  # saves and loads of the snapshots in memory, per period
-    peak = min(max(0, leaves - 2), slots) * prices.state_bytes + min(leaf, period) * prices.residual_bytes
-    steps = schedule.steps(n_steps)
-    seconds = (
-        (steps - n_steps) * prices.advance_seconds
-        + n_steps * (prices.record_seconds + prices.reverse_seconds)
-        + periods * in_ram * (prices.save_seconds + prices.load_seconds) / 2
-        + periods * prices.state_bytes * (disk.write_seconds + deep[0] * disk.read_seconds)
-        + peak * prices.touch_seconds
-    )
-    saves, loads = periods * (1 + in_ram // 2), periods * (deep[0] + in_ram // 2)
-    return Prediction(schedule, n_steps, steps, saves, loads, peak, seconds, periods * prices.state_bytes)
-
-
-def _spaced(most: int) -> list[int]:
-    """Numbers from 1 to the most, by steps of a fifth."""
-    found, x = {1, most}, 1.0
-    while x < most:
-        found.add(ceil(x))
-        x *= 1.2
-    return sorted(k for k in found if 1 <= k <= most)
+    return Plan(best.schedule, n_steps, budget_bytes, best, _reason(best, prices, budget_bytes), prices)
 
 
 def store_all(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
@@ -277,7 +220,7 @@ def _candidates(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator
     for leaf in _leaves(n_steps, longest):
         tried[leaf] = _with_leaf(leaf, n_steps, prices, budget_bytes)
     for _ in range(3):  # look closer around the best ones
-        for p in sorted(tried.values(), key=_speed)[:3]:
+        for p in sorted(tried.values(), key=speed)[:3]:
             assert isinstance(p.schedule, Revolve)
             for leaf in {round(p.schedule.leaf * x) for x in (0.93, 0.97, 0.99, 1.01, 1.03, 1.07)}:
                 if 1 <= leaf <= longest and leaf not in tried:
@@ -318,18 +261,13 @@ def _landmarks(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator[
     every = [predict(Every(k), n_steps, prices) for k in _leaves(n_steps, longest)]
     fitting = [p for p in every if p.peak_bytes <= budget_bytes]
     if fitting:
-        yield min(fitting, key=_speed)
+        yield min(fitting, key=speed)
 
 
 def _reason(best: Prediction, prices: StepPrices, budget_bytes: int) -> str:
     everything = best.n_steps * prices.residual_bytes
     if isinstance(best.schedule, StoreAll):
         return f"all residuals together take {human_bytes(everything)}, which fits, and nothing is computed twice"
-    if isinstance(best.schedule, TwoLevel):
-        return (
-            f"a snapshot on disk every {best.schedule.period} steps, {human_bytes(best.disk_bytes)} in all, and "
-            f"{best.schedule.slots} snapshots in memory between them, take the least time"
-        )
     assert isinstance(best.schedule, Revolve)
     slots, leaf = best.schedule.slots, best.schedule.leaf
     what = f"{slots} snapshots, and {leaf} step{'s' * (leaf > 1)} recorded and reversed at once"
@@ -347,6 +285,7 @@ def choose_online(prices: StepPrices, budget_bytes: int) -> OnlineSchedule:
     Online(slots=60, leaf=20)
     """
     check_budget(prices, budget_bytes)
-    leaf = max(1, budget_bytes // 2 // max(1, prices.residual_bytes))
+    room = min(budget_bytes // 2, budget_bytes - prices.state_bytes)
+    leaf = max(1, room // max(1, prices.residual_bytes))
     slots = max(1, (budget_bytes - leaf * prices.residual_bytes) // max(1, prices.state_bytes))
     return Online(int(min(slots, 10**6)), leaf=int(min(leaf, 10**6)))

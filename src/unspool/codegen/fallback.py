@@ -18,7 +18,7 @@ from unspool.layout import ArrayType, Layout, digest
 from unspool.tape import Copies, Tape, held
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Surroundings:
     """What a step runs in: the listeners around the loop, and ``read(j)``, the handle of capture j on the step's
     tape."""

@@ -48,7 +48,7 @@ _KEEP: dict[tuple[Read, ...], Callable[..., tuple[Any, ...]]] = {  # the frequen
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pull:
     """How cotangents go from the output of a primitive to those operands that want one.
 

@@ -20,7 +20,7 @@ from unspool.ir.primitive import Primitive
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """The answer to one NumPy function: ``call(*args, **kwargs)``, and how many arguments it takes."""
 

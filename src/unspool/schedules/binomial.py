@@ -1,7 +1,9 @@
 """Binomial checkpointing: the cheapest way to reverse a known number of steps from a number of slots."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from math import comb
 
 from unspool.schedules.actions import Action, Advance, Drop, Load, Record, Reverse, Save, Tier
@@ -151,3 +153,31 @@ def spine(n: int, slots: int) -> int:
         n, full = stride(n, c, r, full)
         r, depth = r - 1, depth + 1
     return depth + r if n == full and n > 1 else depth
+
+
+def traffic(n: int, slots: int) -> list[int]:
+    """Return how often the snapshot at each depth is saved or loaded when n leaves are reversed.
+
+    Ranges of one length at one depth behave alike and are counted together, longest first: there are about
+    slots * r of them.
+
+    >>> traffic(10, 3)
+    [3, 5, 7]
+    """
+    r = repetitions(n, slots)
+    longest = [(-n, slots, r, beta(slots, r))]
+    times = {longest[0]: 1}  # how often such a range is reversed
+    counts = Counter({0: 1})
+    while longest:
+        kind = heappop(longest)
+        here, (negative, c, r, full) = times.pop(kind), kind
+        i, once = stride(-negative, c, r, full)
+        counts[slots - c] += here  # the load for the left part
+        if -negative - i > 1:
+            counts[slots - c + 1] += here  # the save for the right part
+        for part in ((-i, c, r - 1, once), (negative + i, c - 1, r, full - once)):
+            if part[0] < -1:
+                if part not in times:
+                    heappush(longest, part)
+                times[part] = times.get(part, 0) + here
+    return [counts[depth] for depth in range(len(counts))]

@@ -1,14 +1,12 @@
 """Binomial checkpointing over memory and disk together: the busiest snapshots live in memory."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heappop, heappush
 
 from unspool.errors import PolicyError
 from unspool.schedules.actions import Action, Drop, Save, Tier
 from unspool.schedules.base import FoldedSchedule, positive, whole
-from unspool.schedules.binomial import Binomial, beta, repetitions, stride
+from unspool.schedules.binomial import Binomial, traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +54,3 @@ def spread(traffic: list[int], ram: int) -> tuple[Tier, ...]:
     busiest = sorted(range(len(traffic)), key=lambda depth: (traffic[depth], depth), reverse=True)
     chosen = frozenset(busiest[:ram])
     return tuple(Tier.RAM if depth in chosen else Tier.DISK for depth in range(len(traffic)))
-
-
-def traffic(n: int, slots: int) -> list[int]:
-    """Return how often the snapshot at each depth is saved or loaded when n leaves are reversed.
-
-    Ranges of one length at one depth behave alike and are counted together, longest first: there are about
-    slots * r of them.
-
-    >>> traffic(10, 3)
-    [3, 5, 7]
-    """
-    r = repetitions(n, slots)
-    longest = [(-n, slots, r, beta(slots, r))]
-    times = {longest[0]: 1}  # how often such a range is reversed
-    counts = Counter({0: 1})
-    while longest:
-        kind = heappop(longest)
-        here, (negative, c, r, full) = times.pop(kind), kind
-        i, once = stride(-negative, c, r, full)
-        counts[slots - c] += here  # the load for the left part
-        if -negative - i > 1:
-            counts[slots - c + 1] += here  # the save for the right part
-        for part in ((-i, c, r - 1, once), (negative + i, c - 1, r, full - once)):
-            if part[0] < -1:
-                if part not in times:
-                    heappush(longest, part)
-                times[part] = times.get(part, 0) + here
-    return [counts[depth] for depth in range(len(counts))]

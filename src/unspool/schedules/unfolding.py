@@ -9,10 +9,10 @@ from unspool.schedules import binomial
 MOST_ROWS = 4
 """How many rows one turn of the loop writes at most."""
 
-stride = njit(cache=True)(binomial.stride)
+stride: Any = njit(binomial.stride)
 
 
-@njit(cache=True)
+@njit
 def fill(
     out: Any, stack: Any, progress: tuple[int, int], extent: tuple[int, int, int, int], tiers: Any
 ) -> tuple[int, int]:
