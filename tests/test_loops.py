@@ -20,13 +20,11 @@ from unspool.errors import DetachedError, InputError, PolicyError, ReplayError, 
 from unspool.schedules import (
     Every,
     Mixed,
-    Multistage,
     Online,
     Revolve,
     Schedule,
     StoreAll,
     Tier,
-    TwoLevel,
     Uneven,
     simulate,
 )
@@ -1001,23 +999,11 @@ def test_a_long_loop_takes_no_recursion_and_a_state_of_a_float_little_memory() -
     assert log[0].peak_bytes < 10_000
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: Mixed(3), lambda: TwoLevel(4, 2), lambda: Multistage(2, 2), lambda: Uneven(3, (1,) * 12)]
-)
-def test_other_schedules_give_the_same_bits_or_say_what_they_miss(make: Callable[[], Schedule]) -> None:
-    n = 12
-    try:
-        schedule = make()
-    except (TypeError, PolicyError) as error:
-        pytest.fail(f"the schedule takes other arguments now: {error}")
-    loss = lambda u, p: np.sum(fori_loop(0, n, lambda i, u: np.sin(u) + 0.1 * u, u, policy=p))
-    try:
-        found = grad(loss)(X, schedule)
-    except PolicyError as error:
-        assert not _in_ram(schedule, n)
-        assert "no store" in str(error)
-    else:
-        assert same_bits(found, grad(loss)(X, "none"))
+@pytest.mark.parametrize("schedule", [Mixed(3), Uneven(3, (1,) * 12)], ids=str)
+def test_other_schedules_in_memory_give_the_same_bits(schedule: Schedule) -> None:
+    loss = lambda u, p: np.sum(fori_loop(0, 12, lambda i, u: np.sin(u) + 0.1 * u, u, policy=p))
+    assert _in_ram(schedule, 12)
+    assert same_bits(grad(loss)(X, schedule), grad(loss)(X, "none"))
 
 
 def test_a_progress_bar_counts_every_step(capsys: pytest.CaptureFixture[str]) -> None:
