@@ -1,10 +1,12 @@
 """Reverse-mode differentiation of long NumPy simulations in the memory that you have."""
 
+from typing import TYPE_CHECKING, Any
+
 from unspool import errors, numpy
 from unspool.custom import custom_jvp, custom_vjp
 from unspool.diagnostics.report import observe
 from unspool.loops import checkpoint, fori_loop, plan, scan, while_loop
-from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll, simulate
+from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll
 from unspool.transforms import (
     grad,
     hessian,
@@ -16,6 +18,9 @@ from unspool.transforms import (
     vjp,
 )
 from unspool.variable import Variable
+
+if TYPE_CHECKING:
+    from unspool.schedules import simulate
 
 __all__ = [
     "Every",
@@ -44,3 +49,11 @@ __all__ = [
     "vjp",
     "while_loop",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "simulate":  # the machine is imported when somebody simulates
+        from unspool import schedules
+
+        return schedules.simulate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from unspool.schedules import Schedule, simulate
+from unspool import schedules
+from unspool.schedules import Schedule
 
 if TYPE_CHECKING:
     from unspool.plan import Plan
@@ -58,7 +59,7 @@ class LoopReport:
     def _predict(self) -> tuple[int, int]:
         if self._predicted is None:
             sizes = {"state_bytes": self.state_bytes, "residual_bytes": self.residual_bytes}
-            cost = simulate(self.policy, self.n_steps, **sizes)
+            cost = schedules.simulate(self.policy, self.n_steps, **sizes)
             peak = cost.peak_bytes
             if self.online:  # the sweep records as it goes, and saves a state that a known end would spare it
                 slots = cost.peak_slots[0] + (cost.peak_slots[0] < getattr(self.policy, "slots", self.n_steps))

@@ -11,7 +11,6 @@ from unspool.schedules.base import FOREVER, FoldedSchedule, OnlineSchedule, Sche
 from unspool.schedules.binomial import Binomial, revolve_advances
 from unspool.schedules.encode import batches, decode, encode
 from unspool.schedules.every import Every
-from unspool.schedules.machine import Cost, Machine, simulate
 from unspool.schedules.online import Online
 from unspool.schedules.policy import as_schedule
 from unspool.schedules.revolve import Revolve
@@ -20,6 +19,7 @@ from unspool.schedules.store_all import StoreAll
 if TYPE_CHECKING:
     from unspool.schedules.disk_revolve import DiskRevolve
     from unspool.schedules.hrevolve import HRevolve
+    from unspool.schedules.machine import Cost, Machine, simulate
     from unspool.schedules.mixed import Mixed
     from unspool.schedules.multistage import Multistage
     from unspool.schedules.prices import Prices
@@ -62,13 +62,16 @@ __all__ = [
 ]
 
 _ON_DEMAND = {  # found when they are asked for, so that importing the package stays cheap
+    "Cost": "machine",
     "DiskRevolve": "disk_revolve",
     "HRevolve": "hrevolve",
+    "Machine": "machine",
     "Mixed": "mixed",
     "Multistage": "multistage",
     "Prices": "prices",
     "TwoLevel": "two_level",
     "Uneven": "uneven",
+    "simulate": "machine",
 }
 
 

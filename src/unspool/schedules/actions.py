@@ -20,31 +20,42 @@ class Tier(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
+class Range:
+    """The steps start, ..., stop - 1: what three of the verbs act on."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state at the start of a step, as it is held on a tier: what the other three verbs act on."""
+
+    step: int
+    tier: int = Tier.RAM
+
+
+class Advance(Range):
     """Run the steps from the live state and keep nothing.
 
     >>> Advance(3, 7)
     Advance(start=3, stop=7)
     """
 
-    start: int
-    stop: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Range):
     """Run the steps from the live state and push the residuals of each on the tape.
 
     >>> Record(3, 7)
     Record(start=3, stop=7)
     """
 
-    start: int
-    stop: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reverse:
+class Reverse(Range):
     """Carry the cotangent from `stop` to `start` and pop the residuals of these steps from the tape.
 
     The live state stays where it is. The first Reverse is the turn: there the loss seeds the cotangent.
@@ -53,44 +64,37 @@ class Reverse:
     Reverse(start=3, stop=7)
     """
 
-    start: int
-    stop: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(Snapshot):
     """Keep a snapshot of the live state.
 
     >>> Save(3)
     Save(step=3, tier=<Tier.RAM: 0>)
     """
 
-    step: int
-    tier: int = Tier.RAM
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Snapshot):
     """Make the snapshot the live state; the snapshot stays.
 
     >>> Load(3, Tier.DISK)
     Load(step=3, tier=<Tier.DISK: 1>)
     """
 
-    step: int
-    tier: int = Tier.RAM
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Snapshot):
     """Free the slot of the snapshot.
 
     >>> Drop(3)
     Drop(step=3, tier=<Tier.RAM: 0>)
     """
 
-    step: int
-    tier: int = Tier.RAM
+    __slots__ = ()
 
 
 Action = Advance | Record | Reverse | Save | Load | Drop
