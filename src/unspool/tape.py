@@ -75,8 +75,10 @@ class Copies:
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    if a.flags.c_contiguous and b.flags.c_contiguous:
-        word = np.dtype(f"u{min(a.dtype.itemsize, 8)}")
+    if a.dtype.kind == "c":
+        return _same_bits(a.real, b.real) and _same_bits(a.imag, b.imag)
+    if a.dtype.itemsize in (1, 2, 4, 8):
+        word = np.dtype(f"u{a.dtype.itemsize}")
         return bool(np.array_equal(a.view(word), b.view(word)))
     return bool(np.array_equal(a, b))
 
