@@ -42,7 +42,7 @@ class LoopReport:
     _predicted: tuple[int, int] | None = None
 
     @property
-    def recomputation(self) -> float:
+    def recomputation_factor(self) -> float:
         """Evaluations per step: 1 when nothing is computed twice."""
         return self.steps / self.n_steps if self.n_steps else 1.0
 

@@ -78,7 +78,7 @@ def test_says_what_is_left_at_the_end(actions: list[Action], law: str) -> None:
 
 def test_no_step_costs_nothing() -> None:
     cost = Machine(0).finish()
-    assert (cost.steps, cost.saves, cost.loads, cost.peak_bytes, cost.recomputation) == (0, 0, 0, 0, 1.0)
+    assert (cost.steps, cost.saves, cost.loads, cost.peak_bytes, cost.recomputation_factor) == (0, 0, 0, 0, 1.0)
 
 
 @pytest.mark.parametrize("n_steps", [-1, 1.5, True])

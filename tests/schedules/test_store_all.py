@@ -12,4 +12,4 @@ class TestStoreAll(ScheduleContract):
 
 def test_nothing_is_computed_twice() -> None:
     cost = simulate(StoreAll(), 100, residual_bytes=3)
-    assert (cost.steps, cost.recomputation, cost.peak_taped, cost.peak_bytes) == (100, 1.0, 100, 300)
+    assert (cost.steps, cost.recomputation_factor, cost.peak_taped, cost.peak_bytes) == (100, 1.0, 100, 300)

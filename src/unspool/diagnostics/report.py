@@ -44,7 +44,7 @@ def _row(r: LoopReport) -> tuple[str, ...]:
         str(r.policy),
         f"{r.n_steps:,}",
         f"{r.steps:,}",
-        f"{r.recomputation:.2f}",
+        f"{r.recomputation_factor:.2f}",
         f"{r.saves:,}",
         f"{r.loads:,}",
         human_bytes(r.predicted_peak_bytes),

@@ -46,7 +46,7 @@ class Cost:
         return self.steps - self.records
 
     @property
-    def recomputation(self) -> float:
+    def recomputation_factor(self) -> float:
         """Evaluations per step: 1 when nothing is computed twice."""
         return self.steps / self.n_steps if self.n_steps else 1.0
 

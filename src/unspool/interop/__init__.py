@@ -1,0 +1,1 @@
+"""Doors to other packages: one optional dependency per file, imported nowhere else."""
