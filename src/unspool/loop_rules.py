@@ -18,7 +18,7 @@ import numpy as np
 
 from unspool.closure import LateCaptureError
 from unspool.codegen.fallback import Surroundings
-from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening, resolve
+from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening, primal, resolve
 from unspool.ir.primitive import Primitive
 from unspool.loop import Loop, Sweep, plain_state, progress_bar
 from unspool.tangents import Tangents
@@ -107,7 +107,8 @@ def _as_primitive(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[l
             loop.captures.note(late.handle, resolve(late.handle))
             loop.captures.open = False
         else:
-            return list(outs[: len(init)]), list(outs[len(init) :])
+            plain = [out if out.dtype.kind in "fc" else primal(out) for out in outs]  # an index, a count, a truth
+            return plain[: len(init)], plain[len(init) :]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
