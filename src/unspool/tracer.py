@@ -60,7 +60,7 @@ class Tracer(Listener):
                 )
             var: Var = value.node
             return var
-        if type(value) in (bool, int, float, complex):
+        if type(value) in (int, float, complex):
             return Literal(value)
         atom: Var = self.constant(value).node
         return atom

@@ -28,7 +28,7 @@ def pretty(program: Program) -> str:
 
 
 def _const(value: np.ndarray) -> str:
-    return repr(value.tolist()) if value.size <= _SHORT else f"const {value.flat[0]!r} ..."
+    return repr(value.tolist()) if value.size <= _SHORT else f"const {value.flat[0].item()!r} ..."
 
 
 def _param(value: Any) -> str:

@@ -32,11 +32,20 @@ class Var:
         return f"%{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    """A Python number in a program."""
+    """A Python number in a program. Equal ones have equal types and bits: 1, 1.0 and True differ, and 0.0 and -0.0."""
 
-    value: float | int | complex | bool
+    value: float | int | complex
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self._bits() == other._bits()
+
+    def __hash__(self) -> int:
+        return hash(self._bits())
+
+    def _bits(self) -> tuple[type, str]:
+        return type(self.value), repr(self.value)
 
     def __str__(self) -> str:
         return repr(self.value)
