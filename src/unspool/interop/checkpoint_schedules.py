@@ -8,11 +8,12 @@ Their actions and our verbs on integers, with tier RAM or DISK:
     Reverse(j, i, True)                 Reverse(i, j)
     Copy(i, tier, WORK)                 Load(i, tier), if a state is kept there that is not live already
     Move(i, tier, WORK)                 the same, and Drop(i, tier)
-    EndForward(), EndReverse()          nothing: the first Reverse is the turn; the end drops what is held
+    EndForward(), EndReverse()          nothing: the first Reverse is the turn
 
-Three things differ. Theirs may keep a step's residuals under its number in RAM or on disk, ours lie on a stack in
-memory. Their snapshot serves the steps of its own Forward only, ours any later one. Their schedule is an iterator
-that one run uses up, ours a set of parameters.
+Four things differ. Theirs may keep a step's residuals under its number in RAM or on disk, ours lie on a stack in
+memory. Theirs may leave snapshots behind, for another adjoint; here they are dropped when their step is reversed.
+Their snapshot serves the steps of its own Forward only, ours any later one. Their schedule is an iterator that one
+run uses up, ours a set of parameters.
 """
 
 from __future__ import annotations
@@ -133,20 +134,22 @@ def _translation(given: Any, machine: Machine, name: str) -> list[Action]:
             save = [Save(start, TIERS[given.storage])] if given.write_ics else []
             return [*save, Record(start, stop) if given.write_adj_deps else Advance(start, stop)]
         case theirs.Reverse():
-            return [Reverse(int(given.n0), int(given.n1))]
+            done = int(given.n0)
+            useless = sorted(held for held in machine.held if held[0] >= done)  # theirs keep some, for another adjoint
+            return [Reverse(done, int(given.n1)), *(Drop(step, tier) for step, tier in useless)]
         case theirs.Copy() | theirs.Move():
             step, tier = int(given.n), TIERS[given.from_storage]
-            if (step, tier) not in machine.held and any(step in steps for steps in machine.taped):
+            if (step, tier) not in machine.held and any(step in steps for steps in reversed(machine.taped)):
                 return []  # residuals: ours stay on the tape until they are reversed
+            if given.to_storage == NONE and machine.cotangent is not None and machine.cotangent <= step:
+                return []  # dropped above
             to_work = given.to_storage != NONE and machine.position != step
             return [
                 *([Load(step, tier)] if to_work else []),
                 *([Save(step, TIERS[given.to_storage])] if given.to_storage in TIERS else []),
                 *([Drop(step, tier)] if isinstance(given, theirs.Move) else []),
             ]
-        case theirs.EndReverse():
-            return [Drop(step, tier) for step, tier in sorted(machine.held)]
-        case theirs.EndForward():
+        case theirs.EndForward() | theirs.EndReverse():
             return []
     raise PolicyError(f"{name}: {given!r} is no action that is known here")
 
@@ -161,7 +164,7 @@ class Exported(theirs.CheckpointSchedule):  # type: ignore[misc]
     >>> from unspool.schedules import Revolve
     >>> exported = Exported(Revolve(5), 100)
     >>> next(exported), exported.max_n, exported.uses_storage_type(theirs.StorageType.DISK)
-    (Forward(0, 35, True, False, StorageType.RAM), 100, False)
+    (Forward(0, 45, True, False, StorageType.RAM), 100, False)
     """
 
     def __init__(self, schedule: Schedule, n_steps: int) -> None:
@@ -179,7 +182,8 @@ class Exported(theirs.CheckpointSchedule):  # type: ignore[misc]
         return _Export(self.schedule, self._max_n, self._reads).actions()
 
     def _iterator(self) -> Iterator[Any]:
-        for said, self._n, self._r in self._translated():
+        for said, n, r in self._translated():
+            self._n, self._r = n, r
             self._exhausted = isinstance(said, theirs.EndReverse)
             yield said
 
@@ -242,46 +246,137 @@ class _Export:
     n_steps: int
     reads: list[int]
     position: int = 0
+    reach: int = 0  # the steps up to here can be taken from the state that was read last
     adjoint: int = 0  # how many steps are reversed in what was said
     turned: bool = False
-    saves: list[int] = field(default_factory=list)  # tiers to which the state at the start of `steps` goes
     steps: range = range(0)  # to be advanced over
+    saves: list[int] = field(default_factory=list)  # tiers to which the state at their start goes
     recorded: range = range(0)  # to be recorded
-    reversed_to: int | None = None  # how far the cotangent is to be carried, over what is recorded and what is kept
+    goal: int | None = None  # where the cotangent is to be carried, over what is recorded and what is kept
     loading: tuple[int, int] | None = None
-    reach: int = 0  # the steps up to here can be taken from the state that was read last
-    stops: dict[tuple[int, int], int] = field(default_factory=dict)  # how far each snapshot's own steps go
+    lost: bool = False  # residuals were read: no step can be taken before a state is read
+    stops: dict[tuple[int, int], int] = field(default_factory=dict)  # how far the steps go that each snapshot serves
     left: dict[tuple[int, int], int] = field(default_factory=dict)  # how often each will still be read
     kept: list[int] = field(default_factory=list)  # steps whose residuals are kept in RAM
 
     def actions(self) -> Iterator[Said]:
-        reads = iter(self.reads)
+        """Yield the translation."""
         self.reach = self.n_steps
+        reads = iter(self.reads)
         for action in self.schedule.actions(self.n_steps):
             match action:
                 case Advance(start, stop):
-                    if self.recorded or self.reversed_to is not None or not self.steps or self.saves_here(start):
+                    if not self.steps:
                         yield from self.flush()
-                        self.steps = range(start, start)
-                    self.steps = range(self.steps.start, stop)
+                    self.steps = range(self.steps.start if self.steps else start, stop)
                 case Record(start, stop):
-                    if not self.recorded or self.reversed_to is not None or self.saves_here(start):
+                    if not self.recorded or self.goal is not None:
                         yield from self.flush()
-                        self.recorded = range(start, start)
-                    self.recorded = range(self.recorded.start, stop)
+                    self.unless_saves(action)
+                    self.recorded = range(self.recorded.start if self.recorded else start, stop)
                 case Reverse(start, _):
-                    self.reversed_to = start
+                    if self.steps:
+                        yield from self.flush()
+                    self.unless_saves(action)
+                    self.goal = start
                 case Save(step, tier):
                     if tier not in STORAGE:
                         raise PolicyError(f"{action}: checkpoint_schedules knows the tiers RAM and DISK only")
-                    self.left[step, tier] = next(reads)
-                    if self.left[step, tier]:
-                        if self.steps or self.recorded:
-                            yield from self.flush()
+                    times = next(reads)
+                    if self.loading == (step, tier):
+                        self.left[step, tier] += times  # loaded, dropped and saved again: it need not be moved
+                    elif times:
+                        yield from self.flush()
                         self.saves.append(tier)
+                        self.left[step, tier] = times
                 case Load(step, tier):
                     yield from self.flush()
-                    yield from self.load()
+                    self.unless_saves(action)
+                    yield from self.unload()
                     self.loading = step, tier
         yield from self.flush()
-        yield theirs.EndReverse(), self.position, self.adjoint
+        yield from self.unload()
+        yield theirs.EndReverse(), *self.where
+
+    def unless_saves(self, action: Action) -> None:
+        """Refuse a state that is saved and not advanced from: their snapshot comes with a Forward."""
+        if self.saves:
+            raise PolicyError(
+                f"{self.schedule}: a state is saved, and the next is {action}; a snapshot of checkpoint_schedules is "
+                "written while steps are advanced from it. Advance from the state before anything else"
+            )
+
+    def flush(self) -> Iterator[Said]:
+        """Say what waits, but for a load and for saves that no step follows yet."""
+        if self.steps:
+            yield from self.forward(self.steps, residuals_to=None)
+            self.steps = range(0)
+        elif self.recorded or self.goal is not None:
+            yield from self.unwind(self.recorded, self.n_steps - self.adjoint if self.goal is None else self.goal)
+            self.recorded, self.goal = range(0), None
+
+    def unwind(self, recorded: range, goal: int) -> Iterator[Said]:
+        """Record, keep in RAM what is not reversed at once, and carry the cotangent to the goal."""
+        if recorded:
+            yield from self.load()
+        cut = min(max(goal, recorded.start), recorded.stop)
+        for step in recorded[: cut - recorded.start]:
+            if self.left.get((step, Tier.RAM)):
+                raise PolicyError(f"{self.schedule}: the state and the residuals of step {step} are in RAM together")
+            yield from self.forward(range(step, step + 1), residuals_to=STORAGE[Tier.RAM])
+            self.kept.append(step)
+        if cut < recorded.stop:
+            yield from self.forward(range(cut, recorded.stop), residuals_to=WORK)
+            self.adjoint = self.n_steps - cut
+            yield theirs.Reverse(recorded.stop, cut, True), *self.where
+        while goal < self.n_steps - self.adjoint:
+            step = self.kept.pop()
+            self.position, self.lost = step + 1, True
+            yield theirs.Move(step, STORAGE[Tier.RAM], WORK), *self.where
+            self.adjoint += 1
+            yield theirs.Reverse(step + 1, step, True), *self.where
+
+    def forward(self, steps: range, *, residuals_to: Any) -> Iterator[Said]:
+        """Run the steps, from the state that is to be loaded if one is, and write the snapshots of their start."""
+        yield from self.load()
+        if self.lost or steps.stop > self.reach:
+            why = "after residuals were read" if self.lost else "which that snapshot does not serve"
+            raise PolicyError(
+                f"{self.schedule}: the steps {steps.start} to {steps.stop} are run without a snapshot of their start, "
+                f"{why}; checkpoint_schedules has no words for that"
+            )
+        tiers, self.saves = self.saves, []
+        storage = STORAGE[Tier(tiers[0])] if tiers else residuals_to or WORK
+        self.position = steps.stop
+        yield theirs.Forward(steps.start, steps.stop, bool(tiers), residuals_to is not None, storage), *self.where
+        for tier in tiers:
+            self.stops[steps.start, tier] = steps.stop
+            if tier != tiers[0]:
+                yield theirs.Copy(steps.start, storage, STORAGE[Tier(tier)]), *self.where
+        if steps.stop == self.n_steps and not self.turned:
+            self.turned = True
+            yield theirs.EndForward(), *self.where
+
+    @property
+    def where(self) -> tuple[int, int]:
+        """What their n and r are now."""
+        return self.position, self.adjoint
+
+    def load(self) -> Iterator[Said]:
+        """Read the state that waits to be read; for the last time, if it is not read again."""
+        if self.loading is not None:
+            step, tier = self.loading
+            self.left[self.loading] -= 1
+            verb = theirs.Copy if self.left[self.loading] else theirs.Move
+            self.position, self.reach, self.lost = step, self.stops[self.loading], False
+            self.loading = None
+            yield verb(step, STORAGE[Tier(tier)], WORK), *self.where
+
+    def unload(self) -> Iterator[Said]:
+        """Forget a state that was to be read and was not used."""
+        if self.loading is not None:
+            step, tier = self.loading
+            self.left[self.loading] -= 1
+            if not self.left[self.loading]:
+                yield theirs.Move(step, STORAGE[Tier(tier)], NONE), *self.where
+            self.loading = None
