@@ -21,6 +21,9 @@ from unspool.run import Run
 from unspool.schedules import Schedule, Tier
 from unspool.stores import RamStore
 
+ENOUGH_STEPS = 10_000
+"""From so many steps on, compile="auto" compiles: about a second saved on the tape pays for the compilation."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loop:
@@ -38,6 +41,7 @@ class Loop:
     captures: Captures
     condition: Callable[[list[Any], Surroundings], bool] | None = None
     progress: bool = False
+    compile: bool | str = "auto"
 
     def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
         """The loop as it is carried out from this state."""
@@ -53,6 +57,17 @@ class Loop:
             condition=self.condition,
             tick=None if bar is None else lambda verb: bar.update(),
         )
+
+    @property
+    def why_not_compiled(self) -> str | None:
+        """Why compilation is not even tried, if it is not."""
+        if self.compile is False:
+            return "compile=False"
+        if self.compile == "auto" and self.n_steps is None:
+            return "the number of steps is not known"
+        if self.compile == "auto" and self.n_steps is not None and self.n_steps < ENOUGH_STEPS:
+            return f"fewer than {ENOUGH_STEPS:,} steps"
+        return None
 
     def replay_error(self, step: int, position: int) -> str:
         """What to say when the state at a step came out differently."""
@@ -76,6 +91,7 @@ class Sweep:
     _rss: int = 0
     _spent: bool = False
     _results: tuple[int, ...] = ()
+    not_compiled: str | None = None
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
@@ -83,16 +99,14 @@ class Sweep:
         if loop.progress:
             self._bar = progress_bar(loop, None)
         self.steps = loop.steps(self.init, self.xs, self.values, self._bar)
-        rss = _resident_bytes() if logs() else 0
+        rss = resident_bytes()
         try:
             kernels, schedule, plan = self._planned(self.steps.kernels())
-            if logs():
-                self._rss = rss
-                online = loop.n_steps is None
-                self._report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=online, plan=plan)
+            self._rss = rss
+            self._report = reported(loop, schedule, plan)
+            if self._report is not None:
                 self._report.state_bytes = kernels.layout.n_bytes
-                for log in logs():
-                    log.append(self._report)
+                self._report.not_compiled = self.not_compiled
             if self._bar is not None and loop.n_steps is not None:
                 self._bar.total = schedule.steps(loop.n_steps) + loop.n_steps
             self._run = Run(
@@ -155,7 +169,7 @@ class Sweep:
 
     def _weigh(self) -> None:
         if self._report is not None:
-            growth = _resident_bytes() - self._rss
+            growth = resident_bytes() - self._rss
             self._report.rss_growth_bytes = max(self._report.rss_growth_bytes, growth)
 
     def _finish(self) -> None:
@@ -164,7 +178,20 @@ class Sweep:
             self._bar = None
 
 
-def _resident_bytes() -> int:
+def reported(loop: Loop, schedule: Schedule, plan: Plan | None) -> LoopReport | None:
+    """A report of this run, if anybody observes."""
+    if not logs():
+        return None
+    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=loop.n_steps is None, plan=plan)
+    for log in logs():
+        log.append(report)
+    return report
+
+
+def resident_bytes() -> int:
+    """The resident set of this process, or 0 when nobody observes."""
+    if not logs():
+        return 0
     import psutil
 
     return int(psutil.Process().memory_info().rss)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +20,13 @@ from unspool.closure import LateCaptureError
 from unspool.codegen.fallback import Surroundings
 from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening, primal, resolve
 from unspool.ir.primitive import Primitive
+from unspool.kernels import State
 from unspool.loop import Loop, Sweep, plain_state, progress_bar
 from unspool.tangents import Tangents
 from unspool.tape import Tape
+
+if TYPE_CHECKING:
+    from unspool.compiled import CompiledSweep
 
 
 def run_loop(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -61,9 +65,21 @@ def _plainly(
     return state, steps.ys or []
 
 
+def sweep_of(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any] = ()) -> Sweep | CompiledSweep:
+    """A run of the loop: compiled where that can be and pays, else on the tape."""
+    reason = loop.why_not_compiled
+    if reason is None:
+        from unspool.compiled import machine_code  # importing the compiler costs more than most loops
+
+        compiled, reason = machine_code(loop, init, xs, values)
+        if compiled is not None:
+            return compiled
+    return Sweep(loop, init, tuple(xs), list(values), not_compiled=reason)
+
+
 def _on_tape(tape: Tape, loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Sweep to the turn, and append one node that knows the way back."""
-    sweep = Sweep(loop, plain_state(init), plain_state(xs))
+    sweep = sweep_of(loop, plain_state(init), plain_state(xs))
     final, ys = sweep.forward()
     loop.captures.open = False
     operands = [*init, *xs, *loop.captures.handles]
@@ -229,7 +245,7 @@ def loop_primitive(loop: Loop, form: Form) -> Primitive:
         chosen = [k for k in range(len(operands)) if wanted >> k & 1]
         if not any(isinstance(x, Traced) for x in operands):
             init, xs, values = form.split(operands)
-            sweep = Sweep(loop, plain_state(init), plain_state(xs), list(values))
+            sweep = sweep_of(loop, plain_state(init), plain_state(xs), values)
             final, ys = sweep.forward()
 
             def reverse(cts: tuple[Any, ...]) -> list[Any]:
@@ -270,7 +286,7 @@ def loop_vjp_primitive(loop: Loop, form: Form) -> Primitive:
     def evaluate(*values: Any) -> tuple[Any, ...]:
         operands, cts = split(values)
         init, xs, captured = form.split(operands)
-        sweep = Sweep(loop, plain_state(init), plain_state(xs), list(captured))
+        sweep = sweep_of(loop, plain_state(init), plain_state(xs), captured)
         sweep.forward()
         moving = iter(cts)
         full = [next(moving) if is_float else None for floats in result_floats(operands) for is_float in floats]

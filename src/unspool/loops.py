@@ -36,6 +36,7 @@ def fori_loop(
     *,
     policy: Policy | None = None,
     memory: Memory = None,
+    compile: bool | str = "auto",
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -61,7 +62,14 @@ def fori_loop(
         return _returned(body_fun(lower + k, structure.unflatten(state)), structure, "fori_loop", k), []
 
     loop = _loop(
-        "fori_loop", function, structure, n_steps=upper - lower, policy=policy, memory=memory, progress=progress
+        "fori_loop",
+        function,
+        structure,
+        n_steps=upper - lower,
+        policy=policy,
+        memory=memory,
+        compile=compile,
+        progress=progress,
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final)
@@ -75,6 +83,7 @@ def scan(
     *,
     policy: Policy | None = None,
     memory: Memory = None,
+    compile: bool | str = "auto",
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
@@ -106,7 +115,9 @@ def scan(
         found[:] = [outputs_structure]
         return _returned(result[0], structure, "scan", k), outputs
 
-    loop = _loop("scan", function, structure, n_steps=n, policy=policy, memory=memory, progress=progress)
+    loop = _loop(
+        "scan", function, structure, n_steps=n, policy=policy, memory=memory, compile=compile, progress=progress
+    )
     if n == 0:
         return init, _no_outputs(loop, leaves, rows, found)
     final, ys = run_loop(loop, leaves, rows)
@@ -120,6 +131,7 @@ def while_loop(
     *,
     policy: Policy | None = None,
     memory: Memory = None,
+    compile: bool | str = "auto",
     progress: bool = False,
 ) -> Any:
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
@@ -153,6 +165,7 @@ def while_loop(
         n_steps=None,
         policy=policy,
         memory=memory,
+        compile=compile,
         progress=progress,
         captures=captures,
         condition=condition,
@@ -182,7 +195,7 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
     if n < 0:
         raise PolicyError(f"plan for {n} steps: the number of steps is negative")
     policy = Auto(memory)
-    loop = _loop("plan", function, structure, n_steps=n, policy=None, memory=memory, progress=False)
+    loop = _loop("plan", function, structure, n_steps=n, policy=None, memory=memory, compile=False, progress=False)
     state = plain_state(leaves)
     return Probe(loop.steps(state, [], []).kernels(), state).plan(policy, n, timed=True)
 
@@ -225,6 +238,7 @@ def _loop(
     n_steps: int | None,
     policy: Policy | None,
     memory: Memory,
+    compile: bool | str,
     progress: bool,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
@@ -237,7 +251,13 @@ def _loop(
             return [resolve(leaf) for leaf in new], [resolve(leaf) for leaf in outputs]
 
     schedule = _as_policy(policy, memory)
-    return Loop(name, step, n_steps, schedule, tuple(structure.paths()), noted, condition, progress)
+    return Loop(name, step, n_steps, schedule, tuple(structure.paths()), noted, condition, progress, _as_mode(compile))
+
+
+def _as_mode(compile: bool | str) -> bool | str:
+    if compile in (True, False, "auto"):
+        return compile
+    raise PolicyError(f'compile={compile!r}: choose True, False, or "auto"')
 
 
 def _as_policy(policy: Policy | None, memory: Memory) -> Schedule | Auto:

@@ -19,7 +19,8 @@ class LoopReport:
 
     ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes``
     is measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of
-    the first step that was recorded. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
+    the first step that was recorded. ``compiled`` tells whether the steps ran as machine code, ``not_compiled`` why
+    not. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
     """
 
     name: str
@@ -38,6 +39,8 @@ class LoopReport:
     seconds: dict[str, float] = field(default_factory=dict)
     reversed: bool = False
     online: bool = False
+    compiled: bool = False
+    not_compiled: str | None = None
     plan: Plan | None = None
     _predicted: tuple[int, int] | None = None
 

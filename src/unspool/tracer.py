@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from os.path import basename, dirname
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from unspool.layout import ArrayType
 from unspool.tree import flatten
 from unspool.variable import Variable
 
-_HERE = str(Path(__file__).parent)
+_HERE = dirname(__file__)
 
 
 class Tracer(Listener):
@@ -33,6 +33,10 @@ class Tracer(Listener):
         self.equations: list[Equation] = []
         self.consts: list[tuple[Var, np.ndarray]] = []
         self.n_vars = 0
+
+    def close(self) -> None:
+        """End the trace: its values cannot be used any more."""
+        self.scope = CLOSED
 
     def var(self, type: ArrayType) -> Var:
         """A new name."""
@@ -89,7 +93,7 @@ def _line() -> str | None:
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith(_HERE):
-            return f"{Path(name).name}:{frame.f_lineno}"
+            return f"{basename(name)}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
@@ -112,5 +116,5 @@ def trace(f: Callable[..., Any], *types: ArrayType) -> Program:
             leaves, _ = flatten(f(*inputs))
             outputs = tuple(tracer.atom(leaf) for leaf in leaves)
         finally:
-            tracer.scope = CLOSED
+            tracer.close()
     return Program(tuple(x.node for x in inputs), tuple(tracer.consts), tuple(tracer.equations), outputs)

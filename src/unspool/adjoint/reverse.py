@@ -1,0 +1,116 @@
+"""A step and its adjoint as two programs.
+
+The step is run once on a tape inside a tracer: the tape applies the rules to values of which only the types are known,
+and the tracer writes all of it down. What comes out is one program for the step and its way back together; each half
+is what is left when the other's outputs are dropped. The primal values that the way back needs are computed again in
+its program, from the state at the start of the step: the state is all that has to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from unspool.ir.listener import listening
+from unspool.ir.program import Program, Var
+from unspool.ir.simplify import simplify
+from unspool.layout import ArrayType
+from unspool.tape import Tape
+from unspool.tracer import Tracer
+
+FlatFunction = Callable[[Any, list[Any], list[Any], Callable[[int], Any]], tuple[list[Any], list[Any]]]
+"""A step on flat lists: ``(k, state, inputs, read) -> (state, outputs)``; ``read(j)`` gives capture j."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adjoint:
+    """The programs of a step: ``advance`` maps (k, state, inputs, captures) to (state, outputs).
+
+    ``reverse`` maps (k, state, inputs, captures, cotangents of state and outputs) to the cotangents of state, inputs
+    and captures. All floats; ``k`` is the number of the step, an int64.
+    """
+
+    advance: Program
+    reverse: Program
+    state: tuple[ArrayType, ...]
+    inputs: tuple[ArrayType, ...]
+    captures: tuple[ArrayType, ...]
+    outputs: tuple[ArrayType, ...]
+    content: bytes
+    """Equal for steps that compute the same."""
+
+
+def differentiate(
+    step: FlatFunction,
+    state: Sequence[ArrayType],
+    inputs: Sequence[ArrayType],
+    capture_type: Callable[[int], ArrayType],
+    n_captures: Callable[[], int],
+) -> Adjoint:
+    """Trace the step and its way back. Whatever the tracer refuses (a branch on a value, ``float(x)``) is raised.
+
+    ``capture_type(j)`` is asked when the step first reads capture j; there are ``n_captures()`` of them in the end.
+    """
+    tracer, tape = Tracer(), Tape()
+    captured: dict[int, tuple[Any, Any]] = {}
+
+    def read(position: int) -> Any:
+        if position not in captured:
+            outer = tracer.input(capture_type(position))
+            captured[position] = outer, tape.input(outer)
+        return captured[position][1]
+
+    with listening(tracer):
+        try:
+            k = tracer.input(ArrayType(np.dtype(np.int64), ()))
+            outer_state = [tracer.input(t) for t in state]
+            outer_inputs = [tracer.input(t) for t in inputs]
+            with listening(tape):
+                try:
+                    new, outputs = step(k, [*map(tape.input, outer_state)], [*map(tape.input, outer_inputs)], read)
+                    nodes = [tape.node_of(leaf) for leaf in (*new, *outputs)]
+                    atoms = [tracer.atom(_off(tape, leaf)) for leaf in (*new, *outputs)]
+                finally:
+                    tape.close()
+            for position in range(n_captures()):
+                if position not in captured:
+                    outer = tracer.input(capture_type(position))
+                    captured[position] = outer, None
+            cts = [tracer.input(_type_of(atom)) for atom in atoms]
+            back = tape.sweep(zip(nodes, cts, strict=True), free=True)
+            found = dict(zip(tape.inputs, back, strict=True))
+            n = len(outer_state) + len(outer_inputs)
+            order = [captured[j] for j in range(len(captured))]
+            positions = [*tape.inputs[:n], *(-1 if handle is None else handle.node for _, handle in order)]
+            operands = [*outer_state, *outer_inputs, *(outer for outer, _ in order)]
+            cts_in = [
+                tracer.atom(np.zeros(x.shape) if found.get(p) is None else found[p])
+                for p, x in zip(positions, operands, strict=True)
+            ]
+        finally:
+            tracer.close()
+    consts, equations = tuple(tracer.consts), tuple(tracer.equations)
+    variables = [k, *operands]
+    advance = Program(tuple(x.node for x in variables), consts, equations, tuple(atoms))
+    reverse = replace(advance, inputs=(*advance.inputs, *(ct.node for ct in cts)), outputs=tuple(cts_in))
+    types = [_type_of(atom) for atom in atoms]
+    simple = simplify(advance), simplify(reverse)
+    return Adjoint(
+        *simple,
+        tuple(state),
+        tuple(inputs),
+        tuple(outer.node.type for outer, _ in order),
+        tuple(types[len(state) :]),
+        b"".join(program.content() for program in simple),
+    )
+
+
+def _off(tape: Tape, leaf: Any) -> Any:
+    return leaf.value if tape.node_of(leaf) >= 0 or getattr(leaf, "listener", None) is tape else leaf
+
+
+def _type_of(atom: Any) -> ArrayType:
+    return atom.type if isinstance(atom, Var) else ArrayType.of(atom.value)

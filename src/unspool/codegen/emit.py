@@ -1,0 +1,168 @@
+"""From the scalar code of a step to the text of a Numba module: advance, record, reverse on ranges, and the driver.
+
+The state is one vector f64[s]; per-step inputs and outputs are rows of f64[n, i] and f64[n, o]; captures are one
+vector. Record keeps the state before each step in ``taped``; reverse computes what else it needs again. No fastmath
+anywhere: the bits of a step do not depend on the function that runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.adjoint import Adjoint
+from unspool.codegen.scalars import MOST_STATEMENTS, Code, Scalar, run, text
+from unspool.errors import UnsupportedError
+from unspool.ir.program import Program
+from unspool.layout import ArrayType
+
+Names = list[str]
+
+
+def emit(adjoint: Adjoint) -> str:
+    """The source of the module for a step. Raises `UnsupportedError` where the step is not for scalar code."""
+    n_state = sum(t.size for t in adjoint.state)
+    n_inputs = sum(t.size for t in adjoint.inputs)
+    n_outputs = sum(t.size for t in adjoint.outputs)
+    n_captures = sum(t.size for t in adjoint.captures)
+    state, inputs = _names("s", n_state), _names("x", n_inputs)
+    captures, outputs = _names("c", n_captures), _names("y", n_outputs)
+    cts, cts_outputs = _names("d", n_state), _names("e", n_outputs)
+    totals = _names("g", n_captures)
+    operands = [*_spread(adjoint.state, state), *_spread(adjoint.inputs, inputs), *_spread(adjoint.captures, captures)]
+
+    forward = _body(adjoint.advance, operands, [*(f"s{i}" for i in range(n_state)), *outputs])
+    given = [*operands, *_spread(adjoint.state, cts), *_spread(adjoint.outputs, cts_outputs)]
+    backward = _body(adjoint.reverse, given, [*cts, *_names("z", n_inputs), *_names("h", n_captures)])
+
+    load_captures = [f"c{i} = captures[{i}]" for i in range(n_captures)]
+    load_state = [f"s{i} = state[{i}]" for i in range(n_state)]
+    keep_state = [f"state[{i}] = s{i}" for i in range(n_state)]
+    rows = [f"x{i} = xs[k, {i}]" for i in range(n_inputs)]
+    put_out = [f"ys[k, {i}] = y{i}" for i in range(n_outputs)]
+    tape = [f"taped[top, {i}] = s{i}" for i in range(n_state)]
+    lines = ["import math", "import numpy as np", "from numba import njit", "", ""]
+    lines += _function(
+        "advance(state, xs, ys, captures, start, stop)",
+        [*load_captures, *load_state],
+        "for k in range(start, stop):",
+        [*rows, *forward, *put_out],
+        keep_state,
+    )
+    lines += _function(
+        "record(state, xs, ys, captures, start, stop, taped, top)",
+        [*load_captures, *load_state],
+        "for k in range(start, stop):",
+        [*tape, "top += 1", *rows, *forward, *put_out],
+        [*keep_state, "return top"],
+    )
+    lines += _function(
+        "reverse(ct, xs, cts_xs, cts_ys, captures, totals, start, stop, taped, top)",
+        [
+            *load_captures,
+            *(f"d{i} = ct[{i}]" for i in range(n_state)),
+            *(f"g{i} = totals[{i}]" for i in range(n_captures)),
+        ],
+        "for k in range(stop - 1, start - 1, -1):",
+        [
+            "top -= 1",
+            *(f"s{i} = taped[top, {i}]" for i in range(n_state)),
+            *(f"x{i} = xs[k, {i}]" for i in range(n_inputs)),
+            *(f"e{i} = cts_ys[k, {i}]" for i in range(n_outputs)),
+            *backward,
+            *(f"cts_xs[k, {i}] = z{i}" for i in range(n_inputs)),
+            *(f"{total} = {total} + h{i}" for i, total in enumerate(totals)),
+        ],
+        [
+            *(f"ct[{i}] = d{i}" for i in range(n_state)),
+            *(f"totals[{i}] = g{i}" for i in range(n_captures)),
+            "return top",
+        ],
+    )
+    return "\n".join(lines) + _DRIVER
+
+
+def _names(letter: str, n: int) -> Names:
+    return [f"{letter}{i}" for i in range(n)]
+
+
+def _spread(types: Sequence[ArrayType], names: Names) -> list[list[str]]:
+    """The names in groups, one per array."""
+    rest = iter(names)
+    return [[next(rest) for _ in range(t.size)] for t in types]
+
+
+def _body(program: Program, operands: Sequence[Sequence[str]], targets: Sequence[str]) -> Names:
+    """The statements of a program, and the assignment of its outputs to the targets."""
+    code = Code()
+    arrays: list[Any] = [_array([Scalar(code, "k")], ())]
+    for var, names in zip(program.inputs[1:], operands, strict=True):
+        if var.type.dtype != np.float64:
+            raise UnsupportedError(f"the step works on {var.type}: only float64 is compiled")
+        arrays.append(_array([Scalar(code, name) for name in names], var.type.shape))
+    results = [x for array in run(program, code, arrays) for x in array.ravel().tolist()]
+    statements = [f"{name} = {expression}" for name, expression in code.live(results)]
+    if len(statements) > MOST_STATEMENTS:
+        raise UnsupportedError(f"the step has {len(statements)} statements on numbers; {MOST_STATEMENTS} are compiled")
+    # outputs may be inputs under other names (a state shifted by one): read all before any is written
+    direct = [x.name if isinstance(x, Scalar) else None for x in results]
+    clash = {name for name in direct if name is not None and name in targets}
+    statements += [f"was_{name} = {name}" for name in sorted(clash)]
+    for target, x, name in zip(targets, results, direct, strict=True):
+        value = f"was_{name}" if name in clash else text(x)
+        if value != f"was_{target}":
+            statements.append(f"{target} = {value}")
+    return statements
+
+
+def _array(values: list[Any], shape: tuple[int, ...]) -> Any:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array.reshape(shape)
+
+
+def _function(signature: str, before: Names, loop: str, body: Names, after: Names) -> Names:
+    lines = ["@njit(error_model='numpy')", f"def {signature}:"]
+    lines += [f"    {line}" for line in before]
+    lines.append(f"    {loop}")
+    lines += [f"        {line}" for line in body]
+    lines += [f"    {line}" for line in after]
+    return [*lines, "", ""]
+
+
+_DRIVER = '''
+@njit(error_model='numpy')
+def drive(rows, first, end, work, state, ct, xs, ys, captures, cts_xs, cts_ys, totals, taped, top, slots, held):
+    """Carry rows[first:end] out, at least one, until they have cost `work` steps; return (next row, top of the
+    tape)."""
+    row = first
+    spent = 0
+    while row < end and spent < work:
+        verb, a, b = rows[row]
+        if verb == 0:
+            advance(state, xs, ys, captures, a, b)
+            spent += b - a
+        elif verb == 1:
+            top = record(state, xs, ys, captures, a, b, taped, top)
+            spent += b - a
+        elif verb == 2:
+            top = reverse(ct, xs, cts_xs, cts_ys, captures, totals, a, b, taped, top)
+            spent += 2 * (b - a)
+        else:
+            slot = len(held) - 1
+            while slot >= 0 and held[slot] != (-1 if verb == 3 else a):
+                slot -= 1
+            if verb == 3:
+                held[slot] = a
+                for i in range(len(state)):
+                    slots[slot, i] = state[i]
+            elif verb == 4:
+                for i in range(len(state)):
+                    state[i] = slots[slot, i]
+            else:
+                held[slot] = -1
+        row += 1
+    return row, top
+'''

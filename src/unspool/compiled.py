@@ -1,0 +1,212 @@
+"""A loop whose step is machine code: traced once, differentiated as a program, carried out by the driver.
+
+Only steps that come to straight-line code on a few float64 numbers are compiled; every other loop runs on the tape,
+under the same policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from unspool.adjoint import Adjoint, differentiate
+from unspool.codegen.build import Compiled, build, is_built
+from unspool.codegen.drive import Drive
+from unspool.codegen.fallback import Surroundings
+from unspool.errors import UnspoolError, UnsupportedError
+from unspool.ir.listener import active, primal
+from unspool.kernels import State
+from unspool.layout import ArrayType
+from unspool.loop import Loop, progress_bar, reported, resident_bytes
+from unspool.memory import as_bytes
+from unspool.observers import LoopReport
+from unspool.plan import Auto, Plan, StepPrices, check_budget, choose, store_all
+from unspool.probe import SMALL, touch_seconds
+from unspool.schedules import Schedule
+
+_MEASURED_STEPS = 1000
+
+COPY_SPEED = 5e9
+"""Bytes per second at which the driver copies a state."""
+
+
+class CompiledSweep:
+    """A run of a compiled loop that has reached its turn, and its way back."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        code: tuple[Adjoint, Compiled],
+        *,
+        init: State,
+        xs: Sequence[np.ndarray],
+        values: list[Any],
+    ) -> None:
+        assert loop.n_steps is not None
+        self.loop, self.init, self.xs, self.values = loop, init, tuple(xs), values
+        self._adjoint, self._compiled = code
+        self._n = loop.n_steps
+        self._drive: Drive | None = None
+        self._report: LoopReport | None = None
+        self._rss = 0
+        self._bar: Any = None
+
+    def forward(self) -> tuple[State, list[np.ndarray]]:
+        """Sweep to the turn; return the final state and the outputs."""
+        self._rss = resident_bytes()
+        schedule, plan = self._planned()
+        self._report = reported(self.loop, schedule, plan)
+        if self._report is not None:
+            self._report.compiled = True
+            self._report.state_bytes = self._report.residual_bytes = self._bytes_per_state
+        if self.loop.progress:
+            self._bar = progress_bar(self.loop, schedule.steps(self._n) + self._n)
+        self._drive = self._new_drive(self._n, self.xs, None if self._bar is None else self._bar.update)
+        begin = perf_counter()
+        try:
+            final, ys = self._drive.forward(self.init, schedule)
+        except BaseException:
+            self.close()
+            raise
+        self._account("sweep", begin)
+        return tuple(x if x.ndim else x[()] for x in final), ys
+
+    def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
+        """The cotangents of the initial state, of xs and of the captures; a second call sweeps again first."""
+        if self._drive is None:
+            self.forward()
+        assert self._drive is not None
+        begin = perf_counter()
+        try:
+            back = self._drive.reverse(cts_state, cts_ys)
+            self._account("unwind", begin)
+        finally:
+            self.close()
+        if self._report is not None:
+            self._report.reversed = True
+        return back
+
+    def close(self) -> None:
+        """Let go of what the way back would have needed."""
+        if self._drive is not None:
+            self._drive.close()
+            self._drive = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    @property
+    def _bytes_per_state(self) -> int:
+        return sum(t.nbytes for t in self._adjoint.state)
+
+    def _new_drive(self, n: int, xs: Sequence[np.ndarray], tick: Callable[[int], Any] | None = None) -> Drive:
+        return Drive(self._compiled, self._adjoint, n_steps=n, xs=xs, captures=self.values, tick=tick)
+
+    def _planned(self) -> tuple[Schedule, Plan | None]:
+        policy = self.loop.schedule
+        if isinstance(policy, Schedule):
+            return policy, None
+        plan = self._plan(policy)
+        return plan.schedule, plan
+
+    def _plan(self, policy: Auto) -> Plan:
+        """A step keeps its state and nothing else, so that a snapshot and a recorded step take the same."""
+        prices = StepPrices(self._bytes_per_state, self._bytes_per_state)
+        budget = as_bytes(policy.memory)
+        if self._n * prices.residual_bytes <= min(budget, SMALL):
+            return store_all(self._n, prices, budget)
+        check_budget(prices, budget)
+        return choose(self._n, self._timed(prices), budget)
+
+    def _timed(self, prices: StepPrices) -> StepPrices:
+        """Time some steps on a copy of the state: machine code has no side effects."""
+        n = min(self._n, _MEASURED_STEPS, max(1, SMALL // max(1, prices.state_bytes)))
+        xs = [x[:n] for x in self.xs]
+        seconds = []
+        for schedule in (None, store_all(n, prices, SMALL).schedule):
+            drive = self._new_drive(n, xs)
+            begin = perf_counter()
+            drive.forward(self.init, schedule)
+            seconds.append((perf_counter() - begin) / n)
+        begin = perf_counter()
+        drive.reverse([None] * len(self.init), [None] * len(self._adjoint.outputs))
+        seconds.append((perf_counter() - begin) / n)
+        copy = prices.state_bytes / COPY_SPEED
+        return replace(
+            prices,
+            advance_seconds=seconds[0],
+            record_seconds=seconds[1],
+            reverse_seconds=seconds[2],
+            save_seconds=copy,
+            load_seconds=copy,
+            touch_seconds=touch_seconds(),
+        )
+
+    def _account(self, phase: str, begin: float) -> None:
+        report, drive = self._report, self._drive
+        if report is None or drive is None:
+            return
+        report.add_seconds(phase, perf_counter() - begin)
+        report.steps, report.records, report.saves, report.loads = drive.steps, drive.records, drive.saves, drive.loads
+        size = self._bytes_per_state
+        report.peak_bytes = drive.peak_states * size
+        report.peak_snapshot_bytes, report.peak_residual_bytes = drive.peak_slots * size, drive.peak_taped * size
+        report.rss_growth_bytes = max(report.rss_growth_bytes, resident_bytes() - self._rss)
+
+
+def machine_code(
+    loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]
+) -> tuple[CompiledSweep | None, str | None]:
+    """The loop as a compiled one, or None and the reason why it is not. With ``compile=True`` the reason is raised."""
+    known = list(values)
+    try:
+        adjoint = _traced(loop, init, xs, known)
+        compiled = build(adjoint)
+    except Exception as error:  # whatever a step does with a value that is not there yet
+        if loop.compile is True:
+            if isinstance(error, UnspoolError):
+                error.add_note(f"while {loop.name} was being compiled, which compile=True asks for")
+            raise
+        return None, f"{type(error).__name__}: {error}"
+    return CompiledSweep(loop, (adjoint, compiled), init=init, xs=xs, values=known), None
+
+
+def _traced(loop: Loop, init: State, xs: Sequence[np.ndarray], values: list[Any]) -> Adjoint:
+    if loop.n_steps is None:
+        raise UnsupportedError("a while loop is not compiled: its condition is Python code")
+    state, inputs = [ArrayType.of(x) for x in init], [ArrayType(x.dtype, x.shape[1:]) for x in xs]
+    for t in (*state, *inputs):
+        if t.dtype != np.float64:
+            raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
+    captures = loop.captures
+
+    def value_type(position: int) -> ArrayType:
+        while len(values) <= position:
+            values.append(primal(captures.handles[len(values)].value))
+        return ArrayType.of(values[position])
+
+    def trace() -> Adjoint:
+        around = (*active(), *(handle.listener for handle in captures.handles))
+
+        def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
+            return loop.step(k, state, inputs, Surroundings(around, read))
+
+        return differentiate(step, state, inputs, value_type, lambda: max(len(captures), len(values)))
+
+    adjoint = trace()
+    if not is_built(adjoint) and adjoint.content != trace().content:
+        raise UnsupportedError(
+            f"the step of {loop.name} did not do the same when it was traced a second time: it reads a random "
+            "generator, a "
+            "clock or a counter, or an array that it changes"
+        )
+    found = [atom.type if hasattr(atom, "type") else ArrayType.of(atom.value) for atom in adjoint.advance.outputs]
+    if found[: len(state)] != state or any(t.dtype != np.float64 for t in found):
+        raise UnsupportedError(
+            f"the step of {loop.name} returns {', '.join(map(str, found))}: only float64 is compiled"
+        )
+    return adjoint
