@@ -277,10 +277,11 @@ OLD = cs.Revolve(10, 3)
         (lambda n: cs.NoneCheckpointSchedule(), (), "keeps nothing that a way back could start from"),
         (lambda n: cs.Revolve(9, 3), (), "made a schedule of 9 steps"),
         (lambda n: Revolve(3), (), r"made Revolve\(slots=3, leaf=1\)"),
-        (cs.Revolve, (), "makes no schedule for 10 steps: it raised TypeError"),
-        (cs.Revolve, (0,), "makes no schedule for 10 steps: it raised"),
+        (cs.Revolve, (), "makes no schedule for n = 10: it raised TypeError"),
+        (cs.Revolve, (0,), "makes no schedule for n = 10: it raised"),
         (lambda n: Scripted(n, [cs.Forward(0, n, False, True, WORK)]), (), "ended before the adjoint of 10 steps"),
         (lambda n: Scripted(n, [cs.Forward(0, n, True, False, WORK)]), (), "keeps nothing that a way back"),
+        (lambda n: Scripted(n, [cs.Copy(0, WORK, RAM)]), (), "Copy.* is no action that is known here"),
         (lambda n: Scripted(n, ["forward"]), (), "'forward' is no action that is known here"),
     ],
 )
@@ -491,7 +492,7 @@ def test_what_is_wrong_in_the_package() -> None:
     """Fails when the package is mended: then the caveats here can go."""
     with pytest.raises(IndexError):
         cs.HRevolve(1, 2, 2)
-    with pytest.raises(PolicyError, match="makes no schedule for 1 steps: it raised IndexError"):
+    with pytest.raises(PolicyError, match="makes no schedule for n = 1: it raised IndexError"):
         simulate(from_checkpoint_schedules(cs.HRevolve, 2, 2), 1)
     with pytest.raises(TypeError):  # None > 0
         cs.DiskRevolve(10, 2).uses_storage_type(DISK)

@@ -71,7 +71,7 @@ class Translated(Schedule):
             made = self.make(*first, *self.parameters, **dict(self.options))
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise PolicyError(
-                f"{self} makes no schedule for {n_steps} steps: it raised {error!r}. Give from_checkpoint_schedules "
+                f"{self} makes no schedule for n = {n_steps}: it raised {error!r}. Give from_checkpoint_schedules "
                 "a class and its parameters without max_n, or a function of the number of steps."
             ) from error
         if not isinstance(made, theirs.CheckpointSchedule):
@@ -137,7 +137,7 @@ def _translation(given: Any, machine: Machine, name: str) -> list[Action]:
             done = int(given.n0)
             useless = sorted(held for held in machine.held if held[0] >= done)  # theirs keep some, for another adjoint
             return [Reverse(done, int(given.n1)), *(Drop(step, tier) for step, tier in useless)]
-        case theirs.Copy() | theirs.Move():
+        case theirs.Copy() | theirs.Move() if given.from_storage in TIERS:
             step, tier = int(given.n), TIERS[given.from_storage]
             if (step, tier) not in machine.held and any(step in steps for steps in reversed(machine.taped)):
                 return []  # residuals: ours stay on the tape until they are reversed
