@@ -26,7 +26,7 @@ RIVALS = {
 def table(result: dict[str, Any]) -> str:
     """The study of one problem as Markdown."""
     rivals = result["rivals"]
-    head = ["memory", "auto chose", "steps / n", "seconds", "best by hand", "auto / best", "predicted / measured"]
+    head = ["memory", "auto chose", "steps / n", "ms", "best by hand", "auto / best", "predicted / measured"]
     head += ["peak / memory", *(f"{r['rival']} / auto" for r in rivals)]
     rows = [head, ["---"] + ["---:" if k > 1 else "---" for k in range(1, len(head))]]
     for number, row in enumerate(result["budgets"]):
@@ -36,7 +36,7 @@ def table(result: dict[str, Any]) -> str:
             human_bytes(row["budget_bytes"]),
             short(auto["chosen"]),
             f"{auto['steps'] / result['n_steps']:.2f}",
-            f"{auto['seconds']:.3f}",
+            f"{1e3 * auto['seconds']:.0f}",
             short(auto["best"]),
             f"{auto['ratio']:.3f}",
             "not timed" if predicted is None else f"{predicted / auto['seconds']:.2f}",
@@ -55,6 +55,21 @@ def table(result: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def every_policy(result: dict[str, Any]) -> str:
+    """Everything that was run by hand, as Markdown."""
+    lines = [f"### {result['title']}: every policy", ""]
+    lines += ["| memory | policy | steps / n | ms | predicted ms | peak | predicted peak |"]
+    lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
+    for row in result["budgets"]:
+        for p in sorted(row["policies"], key=lambda p: p["seconds"]):
+            predicted = p["predicted_seconds"]
+            cells = [human_bytes(row["budget_bytes"]), short(p["policy"]), f"{p['steps'] / result['n_steps']:.2f}"]
+            cells += [f"{1e3 * p['seconds']:.0f}", "" if predicted is None else f"{1e3 * predicted:.0f}"]
+            cells += [human_bytes(p["peak_bytes"]), human_bytes(p["predicted_peak_bytes"])]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def short(policy: str) -> str:
@@ -79,7 +94,7 @@ def draw(result: dict[str, Any], out: Path) -> Path:
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("snapshots and residuals held, bytes")
-        axes.xaxis.set_major_formatter(lambda x, _: human_bytes(x))
+        axes.xaxis.set_major_formatter(lambda x, _: human_bytes(x).replace(".00", "").replace(".0", ""))
         axes.grid(alpha=0.25, which="both")
     figure.suptitle(result["title"])
     handles = {
@@ -118,7 +133,13 @@ def draw_seconds(axes: Any, result: dict[str, Any]) -> None:
         label="auto",
     )
     curve = result["curve"]
-    axes.plot([p["bytes"] for p in curve], [p["seconds"] for p in curve], "k--", lw=1, label="predicted, or F(n; c, k)")
+    axes.plot(
+        [p["bytes"] for p in curve],
+        [p["seconds"] for p in curve],
+        "k--",
+        lw=1,
+        label="theory: predicted seconds; F(n; c, k)",
+    )
     axes.set(yscale="log", ylabel="seconds for one gradient", title="time")
     axes.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
@@ -153,7 +174,7 @@ def draw_steps(axes: Any, result: dict[str, Any]) -> None:
     curve = result["curve"]
     axes.plot([p["bytes"] for p in curve], [p["steps"] / n for p in curve], "k--", lw=1)
     axes.set(ylabel="evaluations of the step / n", title="steps run")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(row["auto"]["steps"] / n for row in rows))
 
 
 def policies(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

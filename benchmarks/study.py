@@ -1,6 +1,7 @@
 """The study of memory against time: three problems, ten budgets, every schedule, `auto`, and rivals.
 
 ``python -m benchmarks.study`` measures; with ``--redraw`` it only writes the tables and pictures again from the JSON.
+``python -m benchmarks.study --docs`` puts what is in DIR into docs/tradeoff.md as well.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pictures import draw, table
+from benchmarks.pictures import draw, every_policy, table
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PROBLEMS = ("lorenz", "wave", "network")
 RIVALS = {"torch": "torch", "jax": "jax", "equinox": "equinox", "pyrevolve": "pyrevolve"}
+BEGIN, END = "<!-- tables: python -m benchmarks.study --docs -->", "<!-- end of tables -->"
+PICTURES = "pictures"
 ROOT = Path(__file__).parent.parent
 
 
@@ -33,6 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("study"), metavar="DIR", help="default: ./study")
     parser.add_argument("--no-rivals", action="store_true", help="unspool alone")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; tables and pictures from DIR/*.json")
+    parser.add_argument("--docs", action="store_true", help="tables and pictures also into docs/")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     names = chosen.problem or PROBLEMS
@@ -44,7 +49,23 @@ def main() -> None:
     for result in results:
         draw(result, chosen.out)
     (chosen.out / "tables.md").write_text("\n".join(map(table, results)))
-    print(f"wrote tables.md, {len(names)} JSON files and {len(names)} pictures to {chosen.out}")
+    (chosen.out / "policies.md").write_text("\n".join(map(every_policy, results)))
+    if chosen.docs:
+        document(results, chosen.out)
+    print(f"wrote tables.md, policies.md, {len(names)} JSON files and {len(names)} pictures to {chosen.out}")
+
+
+def document(results: list[dict[str, Any]], out: Path) -> None:
+    """Put the tables between the marks in docs/tradeoff.md, and the pictures and the JSON where it refers to them."""
+    page = ROOT / "docs" / "tradeoff.md"
+    head, _, rest = page.read_text().partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    parts = [BEGIN, "", *(f"{table(r)}\n![]({PICTURES}/{r['problem']}.png)\n" for r in results), END]
+    page.write_text(head + "\n".join(parts) + tail)
+    for result in results:
+        name = result["problem"]
+        shutil.copy(out / f"{name}.png", ROOT / "docs" / PICTURES / f"{name}.png")
+        shutil.copy(out / f"{name}.json", ROOT / "benchmarks" / "results" / f"{name}.json")
 
 
 def study(name: str, *, quick: bool, rivals: bool) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class Effort:
 
     budgets: int = 10
     policies: int = 20
-    first: int = 3
-    second: int = 9
+    first: int = 2
+    second: int = 7
 
 
 FULL, QUICK = Effort(), Effort(budgets=4, policies=8, first=1, second=3)
@@ -64,7 +64,7 @@ def hand_picked(n_steps: int, prices: StepPrices, budget: int, number: int) -> l
     slots = max(1, (budget - residual) // state)
     found += [revolve(1), Revolve(max(1, min(slots, n_steps) // 2)), Online(min(slots, n_steps))]
     found += [Online(max(1, (budget - longest // 2 * residual) // state), leaf=longest // 2)] if longest > 1 else []
-    unit = max(state, -(-(budget - residual) // 400))  # the table of Mixed has n_steps * slots entries
+    unit = max(state, -(-(budget - residual) // 150))  # Mixed plans in n_steps**2 * slots
     if budget - residual >= unit:
         found += [Mixed((budget - residual) // unit, 1, -(-residual // unit))]
     periods = [k for k in spaced(longest, 4 * number) if fits(Every(k), n_steps, prices, budget)]
