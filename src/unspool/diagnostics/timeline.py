@@ -195,7 +195,9 @@ class Timeline(Picture):
                 marks = {"marker": kind.marker, "markevery": 3, "markersize": 1 + 1.5 * thick} if few else {}
                 across = [x for k in kept for x in (k.step, k.step, nan)]
                 down = [y for k in kept for y in (k.saved, k.dropped, nan)]
-                steps.plot(across, down, kind.line, color=kind.colour, linewidth=thick / 3, zorder=3, **marks)
+                steps.plot(
+                    across, down, kind.line, color=kind.colour, linewidth=thick / 3, zorder=3 if few else 1, **marks
+                )
                 counts = [s.held[tier] for s in self.strokes for _ in range(2)]
                 memory.plot(counts, times, kind.line, color=kind.colour, linewidth=1.2, label=kind.label)
         for name, kind in KINDS.items():
