@@ -637,3 +637,22 @@ def test_an_object_array_can_carry_traced_values_but_not_out() -> None:
     for transform in (unspool.jacobian(boxed), unspool.grad(unboxed), lambda x: unspool.vjp(boxed, x)):
         with pytest.raises(unspool.errors.InputError, match="object"):
             transform(POINT)
+
+
+def test_reshape_of_a_strided_argument_is_a_copy_as_in_numpy() -> None:
+    def f(u: np.ndarray) -> np.ndarray:
+        w = u.reshape(-1)
+        w *= 10
+        return u * 1.0
+
+    strided = np.arange(24.0).reshape(4, 6)[:, :3]
+    expected = f(strided.copy(order="K"))
+    np.testing.assert_array_equal(unspool.vjp(f, strided)[0], strided)
+    np.testing.assert_array_equal(unspool.vjp(f, strided.copy())[0], expected)
+
+
+def test_a_method_without_a_rule_says_so() -> None:
+    with pytest.raises(AttributeError, match=r"x\.sort has no derivative rule.*stop_gradient"):
+        unspool.grad(lambda x: x.sort())(np.ones(3))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        unspool.grad(lambda x: x.nonsense)(np.ones(3))

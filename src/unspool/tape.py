@@ -233,7 +233,7 @@ class Tape(Listener):
 
         O(nodes) time. With ``free`` each node is dropped as the sweep passes it, and the tape cannot be swept again.
         """
-        nodes = self.nodes
+        nodes, ndarray = self.nodes, np.ndarray
         cts: list[Any] = [None] * len(nodes)
         for index, seed in seeds:
             if index >= 0:
@@ -248,19 +248,18 @@ class Tape(Listener):
             if ct is None:
                 continue
             cts[index] = None
-            if ct.__class__ in LAZY:
+            if ct.__class__ is not ndarray and ct.__class__ in LAZY:
                 ct = ct.dense()
             pull, parents, residuals, params = node
-            if params is None:
-                parts = pull(ct, *residuals)
-            else:
-                parts = pull(ct, *residuals, **params)
+            parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
             for parent, part in zip(parents, parts):
                 before = cts[parent]
-                if before.__class__ is Variable:
+                if before is None:
+                    cts[parent] = part
+                elif before.__class__ is Variable:
                     cts[parent] = _added(before, part)
                 else:
-                    cts[parent] = part if before is None else before + part
+                    cts[parent] = before + part
         return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]
 
 

@@ -146,6 +146,14 @@ class Variable(Traced):
             "unspool.stop_gradient(x) to have the plain value."
         )
 
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(np.ndarray, name):
+            raise AttributeError(
+                f"x.{name} has no derivative rule on a traced value. Use the NumPy functions of the function table, as "
+                f"np.{name}(x) if there is one, or unspool.stop_gradient(x) to have the plain array."
+            )
+        raise AttributeError(f"a traced array has no attribute {name!r}")
+
     # --- what would detach ------------------------------------------------------------------------------------------
     def _detached(self, by: str) -> NoReturn:
         raise DetachedError(

@@ -11,7 +11,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from unspool.diagnostics.timeline import KINDS, TIERS, Timeline, frontier, timeline
+from unspool.diagnostics.frontier import frontier
+from unspool.diagnostics.timeline import KINDS, TIERS, Timeline, timeline
 from unspool.errors import PolicyError, ScheduleError
 from unspool.plan import StepPrices, choose
 from unspool.plan_disk import Disk, choose_with_disk

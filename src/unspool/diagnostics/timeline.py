@@ -1,19 +1,14 @@
-"""Pictures of a schedule: steps against time, and memory against time; as text, and through matplotlib."""
+"""The classical picture of a schedule, steps against time, as text and through matplotlib."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from io import StringIO
-from math import ceil, log, nan
-from pathlib import Path
+from math import ceil, nan
 from typing import Any
 
+from unspool.diagnostics.picture import Picture
 from unspool.errors import PolicyError
-from unspool.memory import human_bytes
-from unspool.plan import Plan, Prediction
 from unspool.schedules import Advance, Drop, Load, Machine, Record, Reverse, Save, Schedule, Tier
 
 MOST_ACTIONS = 100_000
@@ -23,49 +18,6 @@ MOST_MARKS = 150
 """Of more snapshots than this, marks where they begin would hide the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture(ABC):
-    """Something to look at: text where there is nothing else, a drawing where there is matplotlib."""
-
-    @abstractmethod
-    def __str__(self) -> str:
-        """Return the picture as text."""
-
-    @abstractmethod
-    def draw(self, figure: Any) -> None:
-        """Draw the picture on an empty figure of matplotlib."""
-
-    def save(self, path: str | Path) -> None:
-        """Write the picture to a file; its suffix says what kind: .png, .svg, .pdf.
-
-        ImportError with the command to install matplotlib where that is missing.
-        """
-        figure = self._figure()
-        figure.savefig(path, dpi=150)
-
-    def _repr_html_(self) -> str:
-        """Return the drawing as SVG for a notebook, or the text where matplotlib is missing."""
-        try:
-            figure = self._figure()
-        except ImportError:
-            return f"<pre>{escape(str(self))}</pre>"
-        text = StringIO()
-        figure.savefig(text, format="svg")
-        return text.getvalue()[text.getvalue().index("<svg") :]
-
-    def _figure(self) -> Any:
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError(
-                "pictures are drawn by matplotlib, which is missing: pip install 'unspool[plot]'"
-            ) from error
-        figure = Figure(figsize=(9, 6), layout="constrained")
-        self.draw(figure)
-        return figure
-
-
-# --- steps against time -----------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How something is shown: a letter, a colour, what it means; a line, and a mark where it begins."""
@@ -315,122 +267,3 @@ def _ruler(n_steps: int, columns: int) -> str:
         if step * columns // n_steps + len(label) <= columns:
             line = line.ljust(step * columns // n_steps) + label
     return line.ljust(columns)
-
-
-# --- memory against time ----------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Frontier(Picture):
-    """The least time that each amount of memory allows, and where a plan stands on that curve."""
-
-    n_steps: int
-    curve: tuple[Prediction, ...]
-    chosen: Prediction
-    budget_bytes: int
-    width: int
-    height: int
-
-    def __str__(self) -> str:
-        points = (*self.curve, self.chosen)
-        across = _Scale.over([p.seconds for p in points], self.width)
-        up = _Scale.over([p.peak_bytes for p in (points)] + self._budget, self.height)
-        lines = [[" "] * self.width for _ in range(self.height)]
-        labels = [""] * self.height
-        for budget in self._budget:
-            lines[up.cell(budget)] = ["."] * self.width
-            labels[up.cell(budget)] = "budget"
-        for p in self.curve:
-            lines[up.cell(p.peak_bytes)][across.cell(p.seconds)] = "o"
-        lines[up.cell(self.chosen.peak_bytes)][across.cell(self.chosen.seconds)] = "X"
-        for p in sorted(points, key=lambda p: p.peak_bytes)[:: len(points) - 1 or 1]:
-            labels[up.cell(p.peak_bytes)] = human_bytes(p.peak_bytes)
-        labels[up.cell(self.chosen.peak_bytes)] = human_bytes(self.chosen.peak_bytes)
-        margin = max(map(len, labels))
-        ends = f"{across.least:.3g} s", f"{across.most:.3g} s"
-        return "\n".join(
-            [
-                self._title,
-                "o the fastest schedule in so much memory   X the plan" + "   . its budget" * bool(self._budget),
-                "",
-                *(
-                    f"{label:>{margin}} |{''.join(line)}".rstrip()
-                    for label, line in zip(reversed(labels), reversed(lines), strict=True)
-                ),
-                " " * margin + " +" + "-" * self.width,
-                " " * margin + "  " + ends[0] + ends[1].rjust(self.width - len(ends[0])),
-            ]
-        )
-
-    @property
-    def _title(self) -> str:
-        p = self.chosen
-        return f"{self.n_steps:,} steps by {p.schedule}: {human_bytes(p.peak_bytes)}, {p.seconds:.3g} s"
-
-    @property
-    def _budget(self) -> list[float]:
-        """The budget, if it is not so large that showing it would press the curve flat."""
-        most = max(p.peak_bytes for p in (*self.curve, self.chosen))
-        return [self.budget_bytes] if 0 < self.budget_bytes <= 4 * most else []
-
-    def draw(self, figure: Any) -> None:
-        """Draw the curve, the budget and the plan, on logarithmic axes where they span much."""
-        axes = figure.subplots()
-        seconds, sizes = [p.seconds for p in self.curve], [p.peak_bytes for p in self.curve]
-        axes.plot(seconds, sizes, "o-", color="#0072b2", markersize=4, label="the fastest schedule in so much memory")
-        for budget in self._budget:
-            axes.axhline(
-                budget, color="0.5", linestyle="--", linewidth=1, label=f"budget: {human_bytes(self.budget_bytes)}"
-            )
-        axes.plot(
-            self.chosen.seconds,
-            self.chosen.peak_bytes,
-            "D",
-            color="#d55e00",
-            markersize=9,
-            label=str(self.chosen.schedule),
-        )
-        scales = [_Scale.over(values, 2) for values in ([*seconds, self.chosen.seconds], [*sizes, *self._budget])]
-        axes.set(xlabel="seconds for one gradient", ylabel="snapshots and residuals", title=self._title)
-        axes.set(**{f"{axis}scale": "log" for axis, scale in zip("xy", scales, strict=True) if scale.logarithmic})
-        axes.yaxis.set_major_formatter(lambda size, _: human_bytes(round(size)))
-        axes.grid(visible=True, alpha=0.3)
-        axes.legend()
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """From values to the cells of a line of text."""
-
-    least: float
-    most: float
-    cells: int
-
-    @classmethod
-    def over(cls, values: Sequence[float], cells: int) -> _Scale:
-        """Return the scale that just holds the values."""
-        return cls(min(values), max(values), cells)
-
-    @property
-    def logarithmic(self) -> bool:
-        """Whether the values span more than a linear scale shows."""
-        return self.least > 0 and self.most > 8 * self.least
-
-    def cell(self, value: float) -> int:
-        """Return the cell that a value falls into."""
-        if self.most == self.least:
-            return 0
-        if self.logarithmic:
-            part = log(value / self.least) / log(self.most / self.least)
-        else:
-            part = (value - self.least) / (self.most - self.least)
-        return round(part * (self.cells - 1))
-
-
-def frontier(plan: Plan, *, width: int = 64, height: int = 16) -> Frontier:
-    """Return the picture of memory against time for a plan, which is marked on it.
-
-    >>> from unspool.plan import StepPrices, choose
-    >>> picture = frontier(choose(1000, StepPrices(8, 24), 4000))
-    >>> print(str(picture).splitlines()[0])
-    1,000 steps by Revolve(slots=6, leaf=164): 3.98 kB, 2.84e+03 s
-    """
-    return Frontier(plan.n_steps, tuple(plan.frontier()), plan.cost, plan.budget_bytes, width, height)

@@ -39,5 +39,11 @@ def as_schedule(policy: str | Schedule) -> Schedule:
         for pattern, (schedule, _) in POLICIES.items():
             if match := re.fullmatch(pattern, policy.strip().lower(), re.ASCII):
                 return schedule(*map(int, match.groups()))
+    kind = policy if isinstance(policy, type) else type(policy)
+    if kind.__module__.startswith("checkpoint_schedules"):
+        raise PolicyError(
+            f"{kind.__name__} of the package checkpoint_schedules is not a policy as it stands; wrap it: "
+            f"unspool.interop.checkpoint_schedules.from_checkpoint_schedules({kind.__name__}, ...)"
+        )
     accepted = "; ".join(explanation for _, explanation in POLICIES.values())
     raise PolicyError(f"there is no policy {policy!r}; a policy is a Schedule, or one of: {accepted}")

@@ -29,8 +29,8 @@ class RamStore(Store):
 
     @property
     def n_bytes(self) -> int:  # type: ignore[override]
-        """The bytes of all buffers, in use or waiting for the next snapshot."""
-        return (len(self._held) + len(self._free)) * self._layout.n_bytes
+        """The bytes of the snapshots held now; buffers that wait for the next one are not counted."""
+        return len(self._held) * self._layout.n_bytes
 
     def put(self, step: int, arrays: Sequence[np.ndarray]) -> None:
         """Keep a copy of the state at the start of a step."""
