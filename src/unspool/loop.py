@@ -20,6 +20,7 @@ from unspool.probe import Probe
 from unspool.run import Run
 from unspool.schedules import Schedule, Tier
 from unspool.stores import RamStore
+from unspool.stores.arena import keep_heap
 
 ENOUGH_STEPS = 10_000
 """From so many steps on, compile="auto" compiles: about a second saved on the tape pays for the compilation."""
@@ -96,6 +97,7 @@ class Sweep:
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
         loop = self.loop
+        keep_heap()
         if loop.progress:
             self._bar = progress_bar(loop, None)
         self.steps = loop.steps(self.init, self.xs, self.values, self._bar)

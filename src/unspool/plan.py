@@ -5,7 +5,7 @@ everything, slots for every leaf is a snapshot every k steps, leaves of one step
 So the planner searches one family, over the leaf; the slots are what the budget leaves. With s bytes per state and r
 per recorded step, `slots * s + leaf * r` must fit, and the time is
 
-    advances * advance + n * (record + reverse) + saves * save + loads * load + peak bytes * touch
+    advances * advance + n * (record + reverse) + saves * save + loads * load + leaves * turn + peak bytes * touch
 
 where touching fresh memory has a price of its own: it is why storing everything is not the fastest just because it
 fits.
@@ -38,7 +38,9 @@ class Auto:
 class StepPrices:
     """What one step and one snapshot cost: bytes and seconds, measured on real steps or given.
 
-    ``touch_seconds`` is the price of a byte of memory that is used for the first time.
+    ``turn_seconds`` is the price of recording and reversing at once, whatever the number of steps: the executor's own
+    time, and the comparison of the state with what it was. ``touch_seconds`` is the price of a byte of memory that is
+    used for the first time.
     """
 
     state_bytes: int
@@ -48,6 +50,7 @@ class StepPrices:
     reverse_seconds: float = 1.0
     save_seconds: float = 0.0
     load_seconds: float = 0.0
+    turn_seconds: float = 0.0
     touch_seconds: float = 0.0
 
     @property
@@ -173,6 +176,7 @@ def predict(
         + n_steps * (prices.record_seconds + prices.reverse_seconds)
         + saves * prices.save_seconds
         + loads * prices.load_seconds
+        + leaves * prices.turn_seconds
         + peak * prices.touch_seconds
     )
     return Prediction(schedule, n_steps, steps, saves, loads, peak, seconds)

@@ -20,6 +20,9 @@ from unspool.stores import RamStore
 MOST_STEPS, LONGEST_SECONDS = 12, 0.02
 """How many steps are timed at most, and how long: two always, more while they are short."""
 
+ACTIONS_SECONDS = 1e-5
+"""What the executor itself takes to load, record and reverse once, without the bytes."""
+
 TINY = 2**20
 """Bytes below which nobody asks how much memory the machine has left."""
 
@@ -73,7 +76,7 @@ class Probe:
         if prices.least_bytes + prices.residual_bytes > budget:
             self._residuals.clear()  # there is room for the residuals of one step only
         spent: dict[str, list[float]] = {"advance": [], "record": [], "reverse": []}
-        step, last, state = 1, min(n_steps, max(3, min(MOST_STEPS, n_steps // 50))), self._states[1]
+        step, last, state = 1, min(n_steps, max(3, min(MOST_STEPS, n_steps // 25))), self._states[1]
         begin = now = perf_counter()
         while step < last and (step < 3 or now - begin < LONGEST_SECONDS):
             if step % 2:
@@ -88,8 +91,9 @@ class Probe:
                 del residuals
             now, step = perf_counter(), step + 1
         self._states[step] = state
-        advance, record, reverse = (float(np.median(times)) if times else 0.0 for times in spent.values())
-        save, load = self._copies()
+        # the least, not the median: whatever else the machine does makes a step longer, never shorter
+        advance, record, reverse = (min(times, default=0.0) for times in spent.values())
+        save, load, compare = self._copies()
         return replace(
             prices,
             advance_seconds=advance,
@@ -97,23 +101,26 @@ class Probe:
             reverse_seconds=reverse,
             save_seconds=save,
             load_seconds=load,
+            turn_seconds=2 * compare + ACTIONS_SECONDS,
             touch_seconds=touch_seconds(),
         )
 
-    def _copies(self) -> tuple[float, float]:
+    def _copies(self) -> tuple[float, float, float]:
         store = RamStore(self._kernels.layout)
         state = self._states[0]
         store.put(0, state)
-        store.drop(0)
 
         def put() -> None:
+            store.drop(0)
             store.put(0, state)
             digest(state)
 
-        save = _seconds(put)
-        load = _seconds(lambda: store.get(0))
+        def least(run: Callable[[], Any]) -> float:
+            return min(_seconds(run) for _ in range(3))
+
+        save, load, compare = least(put), least(lambda: store.get(0)), least(lambda: digest(state))
         store.close()
-        return save, load
+        return save, load, compare
 
     def _run_record(self, step: int) -> tuple[State, int, list[Any]]:
         state, reached, residuals = self._kernels.record(self._states[step], step, step + 1)

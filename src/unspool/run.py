@@ -134,7 +134,8 @@ class Run:
                 self.state, self.position = self.kernels.advance(self.state, start, stop)
                 self._check(self.position)
             case Record(start, stop):
-                self._digests.setdefault(start, digest(self.state))  # the record of the step before must arrive here
+                if start not in self._digests:
+                    self._digests[start] = digest(self.state)  # the record of the step before must arrive here
                 self.state, self.position, residuals = self.kernels.record(self.state, start, stop)
                 self._taped += residuals
                 self._check(self.position)

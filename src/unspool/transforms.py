@@ -44,7 +44,7 @@ def _input(value: Any, where: str) -> Any:
 
 
 def _same_layout(value: np.ndarray) -> np.ndarray:
-    """A copy with gaps where the array has gaps, so that reshape gives a view of it just where it would of the array."""
+    """A copy with the gaps of the array, so that reshape gives a view of it just where it would of the array."""
     dtype = value.dtype.newbyteorder("=")
     contiguous = value.flags.c_contiguous or value.flags.f_contiguous
     reach = [(n - 1) * stride for n, stride in zip(value.shape, value.strides, strict=True)]

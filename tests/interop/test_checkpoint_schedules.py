@@ -251,7 +251,7 @@ def test_loops_take_them(policy: Schedule) -> None:
 
 @pytest.mark.parametrize("policy", [cs.Revolve(10, 3), cs.Revolve, cs.SingleMemoryStorageSchedule()])
 def test_loops_refuse_them_bare(policy: object) -> None:
-    with pytest.raises(PolicyError, match="wrap it: .*from_checkpoint_schedules"):
+    with pytest.raises(PolicyError, match=r"wrap it: .*from_checkpoint_schedules"):
         unspool.fori_loop(0, 10, lambda i, u: u, 1.0, policy=policy)
 
 
