@@ -9,8 +9,7 @@ is recorded outside.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from unspool.errors import ReplayError
@@ -101,17 +100,23 @@ def aside() -> list[Listener]:
     return _ASIDE.listeners
 
 
-@contextmanager
-def standing_in(scope: Capturing, listeners: Iterable[Listener]) -> Iterator[None]:
-    """Let the scope answer for these listeners."""
-    scope.around = {listener: listener.scope for listener in listeners}
-    n_before = len(_ASIDE.listeners)
-    _ASIDE.listeners += scope.around
-    for listener in scope.around:
-        listener.scope = scope
-    try:
-        yield
-    finally:
-        del _ASIDE.listeners[n_before:]
-        for listener, before in scope.around.items():
+class standing_in:  # noqa: N801 - read as a verb: `with standing_in(scope, listeners):`
+    """Let the scope answer for these listeners, for the length of a ``with`` block."""
+
+    __slots__ = ("_n_before", "_scope")
+
+    def __init__(self, scope: Capturing, listeners: Iterable[Listener]) -> None:
+        scope.around = {listener: listener.scope for listener in listeners}
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        scope, aside = self._scope, _ASIDE.listeners
+        self._n_before = len(aside)
+        aside += scope.around
+        for listener in scope.around:
+            listener.scope = scope
+
+    def __exit__(self, *_: object) -> None:
+        del _ASIDE.listeners[self._n_before :]
+        for listener, before in self._scope.around.items():
             listener.scope = before

@@ -153,14 +153,11 @@ class Steps:
         """A leaf of the new state as a plain contiguous array, which must be of the type that it had."""
         expected = self.types[position]
         value = plain(leaf)
-        found = ArrayType.of(value)
-        if found != expected:
+        if value.shape != expected.shape or value.dtype != expected.dtype:
             raise StateError(
                 f"the state of {self.loop_name} changed its type in step {k}: state{self.names[position]} was "
-                f"{expected} "
-                f"and became {found}. A step must return its state in the shape and dtype in which it got it: start "
-                "from "
-                "a float (1.0 for 1), or convert with astype."
+                f"{expected} and became {ArrayType.of(value)}. A step must return its state in the shape and dtype in "
+                "which it got it: start from a float (1.0 for 1), or convert with astype."
             )
         if not isinstance(leaf, Traced) and isinstance(value, np.ndarray):
             value = np.array(value)  # the step may go on to write into its own array
@@ -175,8 +172,7 @@ class Steps:
             if y.dtype.kind not in "biufc":
                 raise StateError(
                     f"{self.loop_name} put out something of dtype {y.dtype} in step {k}. The outputs of a step are "
-                    "arrays "
-                    "and numbers, nested in lists, tuples, dicts, dataclasses."
+                    "arrays and numbers, nested in lists, tuples, dicts, dataclasses."
                 )
         now = digest(outputs)
         if k < self.swept:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -107,16 +106,26 @@ def current() -> Listener | None:
     return None
 
 
-@contextmanager
-def listening(listener: Listener) -> Iterator[Listener]:
-    """Make the listener the innermost one of this thread."""
-    listeners = _ACTIVE.listeners
-    listener.level = listeners[-1].level + 1 if listeners else 0
-    listeners.append(listener)
-    try:
-        yield listener
-    finally:
-        listeners.remove(listener)
+class listening:  # noqa: N801 - read as a verb: `with listening(tape):`
+    """Make the listener the innermost one of this thread, for the length of a ``with`` block."""
+
+    __slots__ = ("_listener", "_listeners")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._listeners = _ACTIVE.listeners
+
+    def __enter__(self) -> Listener:
+        listener, listeners = self._listener, self._listeners
+        listener.level = listeners[-1].level + 1 if listeners else 0
+        listeners.append(listener)
+        return listener
+
+    def __exit__(self, *_: object) -> None:
+        if self._listeners[-1] is self._listener:
+            self._listeners.pop()
+        else:
+            self._listeners.remove(self._listener)
 
 
 def resolve(value: Any) -> Any:
