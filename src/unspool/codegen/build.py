@@ -55,6 +55,21 @@ def _compile(source: str) -> Compiled:
     row, vector, matrix = np.zeros((0, 3), np.int64), np.zeros(1), np.zeros((1, 1))
     held = np.zeros(1, np.int64)
     space["drive"](  # no rows: this compiles it and runs nothing
-        row, 0, 0, 0, vector, vector, matrix, matrix, vector, matrix, matrix, vector, matrix, 0, matrix, held
+        row,
+        0,
+        0,
+        0,
+        vector,
+        vector,
+        matrix,
+        matrix,
+        vector,
+        matrix,
+        matrix,
+        vector,
+        matrix,
+        matrix,
+        held,
+        np.zeros(2, np.int64),
     )
     return Compiled(space["drive"], space["advance"], source, perf_counter() - begin, source.count(" = "))

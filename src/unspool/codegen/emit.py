@@ -134,11 +134,14 @@ def _function(signature: str, before: Names, loop: str, body: Names, after: Name
 
 _DRIVER = '''
 @njit(error_model='numpy')
-def drive(rows, first, end, work, state, ct, xs, ys, captures, cts_xs, cts_ys, totals, taped, top, slots, held):
-    """Carry rows[first:end] out, at least one, until they have cost `work` steps; return (next row, top of the
-    tape)."""
+def drive(rows, first, end, work, state, ct, xs, ys, captures, cts_xs, cts_ys, totals, taped, slots, held, tops):
+    """Carry rows[first:end] out, at least one, until they have cost `work` steps; return the next row.
+
+    held[slot] is the step whose state is in a slot, -1 for none; tops are the heights of the tape and of the slots.
+    """
     row = first
     spent = 0
+    top, depth = tops
     while row < end and spent < work:
         verb, a, b = rows[row]
         if verb == 0:
@@ -151,8 +154,12 @@ def drive(rows, first, end, work, state, ct, xs, ys, captures, cts_xs, cts_ys, t
             top = reverse(ct, xs, cts_xs, cts_ys, captures, totals, a, b, taped, top)
             spent += 2 * (b - a)
         else:
-            slot = len(held) - 1
-            while slot >= 0 and held[slot] != (-1 if verb == 3 else a):
+            wanted = -1 if verb == 3 and depth == len(held) else a
+            if verb == 3 and depth < len(held):
+                depth += 1
+                held[depth - 1] = a
+            slot = depth - 1
+            while held[slot] != wanted:
                 slot -= 1
             if verb == 3:
                 held[slot] = a
@@ -163,6 +170,10 @@ def drive(rows, first, end, work, state, ct, xs, ys, captures, cts_xs, cts_ys, t
                     state[i] = slots[slot, i]
             else:
                 held[slot] = -1
+                while depth > 0 and held[depth - 1] == -1:
+                    depth -= 1
         row += 1
-    return row, top
+    tops[0] = top
+    tops[1] = depth
+    return row
 '''
