@@ -21,6 +21,9 @@ from unspool.layout import ArrayType
 from unspool.tape import Tape
 from unspool.tracer import Tracer
 
+_KNOWN: dict[bytes, Adjoint] = {}  # by what was traced: the same step is simplified once
+_MOST = 64
+
 FlatFunction = Callable[[Any, list[Any], list[Any], Callable[[int], Any]], tuple[list[Any], list[Any]]]
 """A step on flat lists: ``(k, state, inputs, read) -> (state, outputs)``; ``read(j)`` gives capture j."""
 
@@ -97,15 +100,23 @@ def differentiate(
     advance = Program(tuple(x.node for x in variables), consts, equations, tuple(atoms))
     reverse = replace(advance, inputs=(*advance.inputs, *(ct.node for ct in cts)), outputs=tuple(cts_in))
     types = [_type_of(atom) for atom in atoms]
-    simple = simplify(advance), simplify(reverse)
-    return Adjoint(
-        *simple,
+    content = replace(reverse, outputs=(*advance.outputs, *reverse.outputs)).content()
+    known = _KNOWN.get(content)
+    if known is not None:
+        return known
+    adjoint = Adjoint(
+        simplify(advance),
+        simplify(reverse),
         tuple(state),
         tuple(inputs),
         tuple(outer.node.type for outer, _ in order),
         tuple(types[len(state) :]),
-        b"".join(program.content() for program in simple),
+        content,
     )
+    if len(_KNOWN) >= _MOST:
+        _KNOWN.clear()
+    _KNOWN[content] = adjoint
+    return adjoint
 
 
 def _off(tape: Tape, leaf: Any) -> Any:

@@ -4,6 +4,9 @@ The program is evaluated on object arrays whose elements are names of scalars. W
 stacks, reshapes, stores) is done by NumPy itself on those arrays and leaves no trace in the code; what computes writes
 one statement per element. Equal expressions share a name, structural zeros and ones are folded, and what no output
 needs is left out.
+
+Whole numbers (the number of a step, and what is made of it) are float64 in the code: exact as far as 2**53. Truths are
+Booleans, and become numbers where something computes with them.
 """
 
 from __future__ import annotations
@@ -22,7 +25,34 @@ from unspool.ops.index import is_basic
 MOST_STATEMENTS = 4000
 """A longer step is not compiled: the compiler takes 1.6 seconds for a thousand statements."""
 
-Operand = Any  # a Scalar or a Python number
+MOST_STEPS = 2**31
+"""The number of a step is below this: from it follows which whole numbers are exact."""
+
+_EXACT, _WHOLE = 2.0**53, 2.0**63
+
+Operand = Any  # a Scalar, a Python number, or NOTHING
+
+
+class Nothing:
+    """What stands outside a placed block: not a zero, for not even infinity times it is NaN."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Operand) -> Operand:
+        return other
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Operand) -> Nothing:
+        return self
+
+    __rmul__ = __mul__
+
+    def __float__(self) -> float:
+        return 0.0
+
+
+NOTHING = Nothing()
 
 
 class Scalar:
@@ -58,7 +88,7 @@ class Code:
         self._known: dict[tuple[str, ...], Scalar] = {}
 
     def apply(self, template: str, operands: Sequence[Operand]) -> Operand:
-        """The result of an operation: a name, or a number where that is known."""
+        """The result of an operation: a name, or an operand where that is all it comes to."""
         folded = _fold(self, template, operands)
         if folded is not None:
             return folded
@@ -98,34 +128,30 @@ def text(x: Operand) -> str:
     return repr(value) if value >= 0 else f"({value!r})"
 
 
-def _is_zero(x: Operand) -> bool:
-    return not isinstance(x, Scalar) and x == 0
-
-
-def _is_structural_zero(x: Operand) -> bool:
-    """A zero that stands for nothing at all (an int), as outside a placed block: not even infinity times it is NaN."""
-    return type(x) is int and x == 0
-
-
-def _is_one(x: Operand) -> bool:
-    return not isinstance(x, Scalar) and not isinstance(x, bool | np.bool_) and x == 1
+def _is(x: Operand, value: float) -> bool:
+    """Whether an operand is this number, zeros told apart by their signs."""
+    if isinstance(x, Scalar | Nothing | bool | np.bool_):
+        return False
+    return float(x) == value and math.copysign(1.0, float(x)) == math.copysign(1.0, value)
 
 
 def _fold(code: Code, template: str, operands: Sequence[Operand]) -> Operand:
-    """What an operation comes to without being carried out, or None."""
+    """What an operation comes to without being carried out, or None. Bits stay: x + 0.0 is not x where x is -0.0."""
     match template, operands:
         case "({0} * {1})", (a, b):
-            if _is_structural_zero(a) or _is_structural_zero(b):
-                return 0
-            return b if _is_one(a) else a if _is_one(b) else None
+            if a is NOTHING or b is NOTHING:
+                return NOTHING
+            return b if _is(a, 1.0) else a if _is(b, 1.0) else None
         case "({0} + {1})", (a, b):
-            return b if _is_zero(a) else a if _is_zero(b) else None
+            return b if a is NOTHING or _is(a, -0.0) else a if b is NOTHING or _is(b, -0.0) else None
         case "({0} - {1})", (a, b):
-            return a if _is_zero(b) else code.apply("(-{0})", (b,)) if _is_structural_zero(a) else None
+            if b is NOTHING or _is(b, 0.0):
+                return a
+            return code.apply("(-{0})", (b,)) if a is NOTHING else None
         case "({0} / {1})", (a, b):
-            return 0 if _is_structural_zero(a) else a if _is_one(b) else None
+            return NOTHING if a is NOTHING else a if _is(b, 1.0) else None
         case "(-{0})", (a,):
-            return 0 if _is_structural_zero(a) else None
+            return NOTHING if a is NOTHING else None
         case "({1} if {0} else {2})", (condition, a, b):
             return None if isinstance(condition, Scalar) else a if condition else b
     return None
@@ -152,24 +178,38 @@ MOVING = frozenset(
 )
 """Primitives whose own evaluation works on arrays of names: they move elements about, add and multiply."""
 
+ADDING = frozenset(["einsum", "sum", "cumsum", "matmul", "dot", "inner"])
+"""Those that add and multiply."""
+
 TEMPLATES = {
-    "sign": "np.sign({0})",
-    "floor": "np.floor({0})",
-    "ceil": "np.ceil({0})",
-    "less": "({0} < {1})",
-    "less_equal": "({0} <= {1})",
-    "greater": "({0} > {1})",
-    "greater_equal": "({0} >= {1})",
-    "equal": "({0} == {1})",
-    "not_equal": "({0} != {1})",
+    "sign": "(np.sign({0}) + 0.0)",  # not -0.0 of -0.0
+    "fmod": "np.fmod({0}, {1})",
+    "invert": "(not {0})",
+    "logical_not": "(not {0})",
     "logical_and": "({0} and {1})",
     "logical_or": "({0} or {1})",
-    "logical_not": "(not {0})",
-    "isnan": "np.isnan({0})",
-    "isfinite": "np.isfinite({0})",
-    "isinf": "np.isinf({0})",
+    "logical_xor": "({0} != {1})",
+    "bitwise_and": "({0} and {1})",
+    "bitwise_or": "({0} or {1})",
+    "bitwise_xor": "({0} != {1})",
 }
-"""Code for primitives that have no template of their own."""
+"""Code that goes before that of the primitive itself."""
+
+ON_TRUTHS = {
+    "add": "({0} or {1})",
+    "maximum": "({0} or {1})",
+    "fmax": "({0} or {1})",
+    "multiply": "({0} and {1})",
+    "minimum": "({0} and {1})",
+    "fmin": "({0} and {1})",
+}
+"""What arithmetic between truths comes to, where NumPy gives a truth."""
+
+LOGICAL = frozenset(["logical_not", "logical_and", "logical_or", "logical_xor"])
+BITWISE = frozenset(["invert", "bitwise_and", "bitwise_or", "bitwise_xor"])
+COMPARISONS = frozenset(["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"])
+QUESTIONS = COMPARISONS | {"isnan", "isfinite", "isinf"}
+DISCRETE = COMPARISONS | {"floor_divide", "remainder", "fmod"}  # a wrong last digit makes them another number
 
 
 def run(program: Program, code: Code, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -178,25 +218,94 @@ def run(program: Program, code: Code, inputs: Sequence[np.ndarray]) -> list[np.n
     Raises `UnsupportedError` with the line of the equation that cannot be written as scalars.
     """
     values: dict[Var, np.ndarray] = dict(zip(program.inputs, inputs, strict=True))
+    sizes: dict[Var, float] = dict.fromkeys(program.inputs, float(MOST_STEPS))  # of whole numbers, at most
     for var, constant in program.consts:
+        if constant.dtype.kind not in "fiub":
+            raise UnsupportedError(f"the step computes with {var.type}: only float64 is compiled")
         values[var] = constant.astype(object)
+        sizes[var] = float(np.abs(constant.astype(float)).max(initial=0.0)) if constant.dtype.kind in "iub" else 0.0
 
     def read(atom: Atom) -> Any:
         return atom.value if isinstance(atom, Literal) else values[atom]
 
     for equation in program.equations:
         operands = [read(atom) for atom in equation.operands]
+        (var,) = equation.outputs
         try:
+            _check_types(equation)
+            sizes[var] = _check_sizes(equation, sizes)
             result = _evaluate(code, equation, operands)
         except UnsupportedError:
             raise
         except Exception as error:
             raise UnsupportedError(f"{_where(equation)} cannot be written as scalars ({error})") from error
-        (var,) = equation.outputs
         values[var] = result if isinstance(result, np.ndarray) else _as_array(result)
         if values[var].shape != var.type.shape:
             raise UnsupportedError(f"{_where(equation)} cannot be written as scalars")
     return [values[a] if isinstance(a, Var) else _as_array(a.value) for a in program.outputs]
+
+
+def _kind(atom: Atom) -> str:
+    return np.asarray(atom.value).dtype.kind if isinstance(atom, Literal) else atom.type.dtype.kind
+
+
+def _check_types(equation: Equation) -> None:
+    """Refuse what means something else on the numbers of the code than on the types of the program."""
+    result = equation.outputs[0].type
+    name, kinds = equation.primitive.name, "".join(map(_kind, equation.operands))
+    if result.dtype.kind not in "fib" or result.dtype.itemsize not in (1, 8):
+        raise UnsupportedError(f"{_where(equation)} is {result}: only float64 is compiled")
+    is_truth, is_whole = result.dtype.kind == "b", result.dtype.kind == "i"
+    if (
+        (name in BITWISE and kinds.strip("b"))
+        or (is_truth and name in ADDING)
+        or (is_whole and name in ("reciprocal", "astype_discrete") and kinds.strip("bi"))
+        or (is_whole and name == "reciprocal")
+        or (name == "store" and result.dtype.kind != "f" and kinds[1] not in ("b", result.dtype.kind))
+    ):
+        raise UnsupportedError(f"{_where(equation)} makes {result} of {kinds}: only float64 is compiled")
+
+
+def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
+    """How large the whole numbers in the result can be; refuse where they would not come out exactly."""
+    kinds = [_kind(atom) for atom in equation.operands]
+    result = equation.outputs[0].type.dtype.kind
+    if result == "b" and equation.primitive.name not in COMPARISONS:
+        return 1.0
+    if result == "f" or "i" not in kinds:
+        return 1.0 if result == "b" else np.inf
+    of = [
+        (abs(float(atom.value)) if isinstance(atom, Literal) else sizes[atom]) if kind in "iub" else 0.0
+        for atom, kind in zip(equation.operands, kinds, strict=True)
+    ]
+    name = equation.primitive.name
+    if name in DISCRETE and max(of) > _EXACT:
+        raise UnsupportedError(f"{_where(equation)} works on whole numbers that may be larger than 2**53")
+    if result == "b":
+        return 1.0
+    match name:
+        case "add" | "subtract":
+            size = of[0] + of[1]
+        case "multiply":
+            size = of[0] * of[1]
+        case "square":
+            size = of[0] ** 2
+        case "power" if isinstance(equation.operands[1], Literal):
+            size = of[0] ** of[1]
+        case "remainder" | "fmod":
+            size = of[1]
+        case "negative" | "positive" | "absolute" | "fabs" | "floor_divide" | "sign" | "maximum" | "minimum" | "where":
+            size = max(of)
+        case name if name in MOVING - ADDING or name in ("store", "place", "astype_discrete"):
+            size = max(of)
+        case "sum" | "cumsum":
+            operand = equation.operands[0]
+            size = of[0] * (1 if isinstance(operand, Literal) else operand.type.size)
+        case _:
+            size = np.inf
+    if size > _WHOLE:
+        raise UnsupportedError(f"{_where(equation)} makes whole numbers that may not fit into 64 bits")
+    return float(size)
 
 
 def _as_array(value: Any) -> np.ndarray:
@@ -210,51 +319,82 @@ def _where(equation: Equation) -> str:
 
 
 def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
-    primitive, params = equation.primitive, dict(equation.params)
-    if equation.outputs[0].type.dtype.kind not in "fib" or equation.outputs[0].type.dtype.itemsize not in (1, 8):
-        raise UnsupportedError(f"{_where(equation)} is {equation.outputs[0].type}: only float64 is compiled")
-    if primitive.name in ("zeros_like", "ones_like"):
-        return np.full(equation.outputs[0].type.shape, float(primitive.name == "ones_like"), object)
-    if primitive.name in ("real", "conjugate", "positive"):
+    primitive, params, name = equation.primitive, dict(equation.params), equation.primitive.name
+    result, kinds = equation.outputs[0].type, [_kind(atom) for atom in equation.operands]
+    is_truth = result.dtype.kind == "b"
+    if name in ("zeros_like", "ones_like"):
+        return np.full(result.shape, float(name == "ones_like"), object)
+    first_is_truth = name in LOGICAL or name == "where"
+    for position, kind in enumerate(kinds):
+        wants_truth = name in LOGICAL or (name == "where" and position == 0)
+        if wants_truth and kind != "b":
+            operands[position] = _elementwise(code, "({0} != 0.0)", operands[position : position + 1])
+        elif kind == "b" and not wants_truth and (not is_truth or name in QUESTIONS):
+            operands[position] = _elementwise(code, "(1.0 if {0} else 0.0)", operands[position : position + 1])
+    del first_is_truth
+    if name in ("real", "conjugate", "positive", "astype", "astype_discrete"):
         return operands[0]
-    template = _template(primitive)
+    if name == "power":
+        return _power(code, *operands)
+    template = TEMPLATES.get(name) or primitive.emit
+    if is_truth and set(kinds) == {"b"} and name not in QUESTIONS:
+        template = ON_TRUTHS.get(name) or TEMPLATES.get(name) or (template if name == "where" else None)
     if template is not None:
-        return np.frompyfunc(lambda *xs: code.apply(template, xs), len(operands), 1)(*operands)
-    if primitive.name == "power":
-        exponent = operands[1][()] if isinstance(operands[1], np.ndarray) and not operands[1].ndim else operands[1]
-        if isinstance(exponent, int | float):
-            return _power(code, operands[0], exponent)
-        return np.frompyfunc(lambda *xs: code.apply("({0} ** {1})", xs), 2, 1)(*operands)
-    if primitive.name in ("place", "store"):  # into an array of objects a 0-d array would go as an array
+        array = _elementwise(code, template, operands, primitive)
+        if result.dtype.kind == "i" and name in ("multiply", "negative", "remainder", "floor_divide", "fmod"):
+            return _elementwise(code, "({0} + {1})", [array, 0.0])  # whole numbers have one zero
+        return array
+    if name in ("place", "store"):  # into an array of objects a 0-d array would go as an array
         operands = [x[()] if isinstance(x, np.ndarray) and not x.ndim else x for x in operands]
-        target = np.full(params["shape"], 0, object) if primitive.name == "place" else np.array(operands[0], object)
-        if primitive.name == "place" and not is_basic(params["index"]):
+        target = np.full(params["shape"], NOTHING, object) if name == "place" else np.array(operands[0], object)
+        if name == "place" and not is_basic(params["index"]):
             np.add.at(target, params["index"], operands[-1])
         else:
             target[params["index"]] = operands[-1]
         return target
-    if primitive.name in MOVING:
+    if name in MOVING:
         return primitive.evaluate(*operands, **params)
     raise UnsupportedError(f"{_where(equation)} has no scalar code")
 
 
-def _template(primitive: Primitive) -> str | None:
-    if primitive.name == "power":
-        return None
-    return primitive.emit or TEMPLATES.get(primitive.name)
+def _elementwise(code: Code, template: str, operands: Sequence[Any], primitive: Primitive | None = None) -> Any:
+    """The template applied to every element; NumPy itself computes where all operands are known."""
+
+    def apply(*xs: Operand) -> Operand:
+        if any(isinstance(x, Scalar) for x in xs) or (primitive is not None and primitive.name == "where"):
+            return code.apply(template, xs)
+        folded = _fold(code, template, xs)
+        if folded is not None:
+            return folded
+        known = [x if isinstance(x, bool) else float(x) for x in xs]
+        if primitive is None:
+            return eval(template.format(*map(repr, known)), {"nan": math.nan, "inf": math.inf})
+        with np.errstate(all="ignore"):
+            return primitive.evaluate(*map(np.asarray, known)).item()
+
+    return np.frompyfunc(apply, len(operands), 1)(*operands)
 
 
-def _power(code: Code, base: np.ndarray, exponent: float) -> Any:
-    """Small whole powers are products, as in NumPy."""
+def _power(code: Code, base: Any, exponent: Any) -> Any:
+    """Small whole powers are products, and the power 0.5 of an array is a root, as in NumPy."""
+    single = exponent[()] if isinstance(exponent, np.ndarray) and not exponent.ndim else exponent
+    of_array = isinstance(base, np.ndarray) and base.ndim > 0 and not isinstance(exponent, np.ndarray)
+    if not isinstance(single, int | float):
+        return _elementwise(code, "({0} ** {1})", [base, exponent], power_primitive)
 
     def power(x: Operand) -> Operand:
-        if exponent == 0:
+        if not isinstance(x, Scalar):
+            return float(np.power(float(x), float(single)))
+        if single == 0:
             return 1.0
-        if exponent == int(exponent) and 0 < exponent <= 4:
-            square = x if exponent == 1 else code.apply("({0} * {1})", (x, x))
-            if exponent <= 2:
+        if single == 0.5 and of_array:
+            return code.apply("math.sqrt({0})", (x,))
+        if single in (1, 2, 3, 4):
+            square = x if single == 1 else code.apply("({0} * {1})", (x, x))
+            if single <= 2:
                 return square
-            return code.apply("({0} * {1})", (square, x if exponent == 3 else square))
-        return code.apply("({0} ** {1})", (x, exponent))
+            return code.apply("({0} * {1})", (square, x if single == 3 else square))
+        return code.apply("({0} ** {1})", (x, single))
 
-    return np.frompyfunc(power, 1, 1)(base)
+    with np.errstate(all="ignore"):
+        return np.frompyfunc(power, 1, 1)(base)

@@ -28,6 +28,10 @@ class Var:
     number: int
     type: ArrayType
 
+    def content(self) -> str:
+        """The name: within one program it says all."""
+        return f"%{self.number}"
+
     def __str__(self) -> str:
         return f"%{self.number}"
 
@@ -43,6 +47,10 @@ class Literal:
 
     def __hash__(self) -> int:
         return hash(self._bits())
+
+    def content(self) -> str:
+        """The number with its type."""
+        return f"{type(self.value).__name__} {self.value!r}"
 
     def _bits(self) -> tuple[type, str]:
         return type(self.value), repr(self.value)
@@ -69,7 +77,16 @@ class Equation:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for equations that compute the same."""
-        return self.primitive.name, self.operands, freeze(dict(self.params))
+        return self.primitive, self.operands, freeze(dict(self.params))
+
+    def content(self) -> str:
+        """The equation as text, in which functions of the user are told apart by more than their names."""
+        primitive = self.primitive
+        own = primitive.record is not None or primitive.push is not None
+        name = f"{primitive.name}@{id(primitive)}" if own else primitive.name
+        operands = " ".join([atom.content() for atom in self.operands])
+        results = " ".join([f"{var} {var.type}" for var in self.outputs])
+        return f"{results} = {name} {operands} {freeze(dict(self.params)) if self.params else ''}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +100,11 @@ class Program:
 
     def content(self) -> bytes:
         """A digest of all that the program is, its source lines apart."""
-        digest = hashlib.sha256()
-        digest.update(repr((self.inputs, self.outputs, [v for v, _ in self.consts])).encode())
-        for _, value in self.consts:
-            digest.update(np.ascontiguousarray(value).tobytes())
-        for equation in self.equations:
-            digest.update(repr((equation.key, equation.outputs)).encode())
-        return digest.digest()
+        lines = [" ".join([f"{var} {var.type}" for var in self.inputs])]
+        lines += [f"{var} {var.type} {np.ascontiguousarray(value).tobytes().hex()}" for var, value in self.consts]
+        lines += [equation.content() for equation in self.equations]
+        lines.append(" ".join([atom.content() for atom in self.outputs]))
+        return hashlib.sha256("\n".join(lines).encode()).digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.content() == other.content()
