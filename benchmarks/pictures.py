@@ -86,6 +86,7 @@ def figure(ratio: float) -> str:
 def draw(result: dict[str, Any], out: Path) -> Path:
     """Time and evaluations against memory, with the theoretical curve, as DIR/problem.png."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(13, 6.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -93,7 +94,9 @@ def draw(result: dict[str, Any], out: Path) -> Path:
     draw_steps(right, result)
     for axes in (left, right):
         axes.set_xscale("log")
-        axes.set_xlabel("snapshots and residuals held, bytes")
+        axes.set_xlabel("snapshots and residuals held")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter("")
         axes.xaxis.set_major_formatter(lambda x, _: human_bytes(x).replace(".00", "").replace(".0", ""))
         axes.grid(alpha=0.25, which="both")
     figure.suptitle(result["title"])
@@ -107,6 +110,8 @@ def draw(result: dict[str, Any], out: Path) -> Path:
 
 
 def draw_seconds(axes: Any, result: dict[str, Any]) -> None:
+    from matplotlib.ticker import LogLocator
+
     for kind, points in policies(result).items():
         marker, colour, label = KINDS[kind]
         axes.plot(
@@ -141,7 +146,9 @@ def draw_seconds(axes: Any, result: dict[str, Any]) -> None:
         label="theory: predicted seconds; F(n; c, k)",
     )
     axes.set(yscale="log", ylabel="seconds for one gradient", title="time")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def draw_steps(axes: Any, result: dict[str, Any]) -> None:

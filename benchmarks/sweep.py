@@ -221,8 +221,10 @@ def none_and_auto(bench: Bench, rounds: int) -> Iterator[tuple[float, float]]:
 def typical(prices: Sequence[Sequence[dict[str, float]]], sizes: StepPrices) -> StepPrices:
     """The medians of all prices that were measured."""
     every = [one for some in prices for one in some]
-    timed = [name for name in (every[0] if every else ()) if name.endswith("_seconds")]
-    return replace(sizes, **{name: median(one[name] for one in every) for name in timed})
+    if not every:
+        return sizes
+    medians = {name: median(one[name] for one in every) for name in every[0]}
+    return StepPrices(**{name: round(x) if name.endswith("_bytes") else x for name, x in medians.items()})
 
 
 def predicted(schedule: Schedule, n_steps: int, prices: StepPrices) -> float | None:
