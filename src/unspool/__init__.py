@@ -1,5 +1,6 @@
 """Reverse-mode differentiation of long NumPy simulations in the memory that you have."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unspool import errors, numpy
@@ -20,6 +21,7 @@ from unspool.transforms import (
 from unspool.variable import Variable
 
 if TYPE_CHECKING:
+    from unspool.diagnostics.inspection import inspect
     from unspool.schedules import simulate
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "inspect",
     "jacobian",
     "jvp",
     "numpy",
@@ -51,9 +54,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "simulate":  # the machine is imported when somebody simulates
-        from unspool import schedules
+_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler
+    "inspect": "unspool.diagnostics.inspection",
+    "simulate": "unspool.schedules.machine",
+}
 
-        return schedules.simulate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ON_DEMAND[name]), name)

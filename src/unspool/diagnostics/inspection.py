@@ -1,0 +1,86 @@
+"""What becomes of a step: its program, its adjoint, and the code that they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.adjoint import Adjoint, differentiate
+from unspool.codegen.build import build, is_built
+from unspool.codegen.emit import emit
+from unspool.errors import UnsupportedError
+from unspool.ir.program import Program
+from unspool.layout import ArrayType
+from unspool.memory import human_bytes
+from unspool.tree import flatten
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """A step as the compiler sees it; printed, both programs and the facts.
+
+    ``residuals`` are the primal values that the adjoint reads: the state is kept, all others are computed again inside
+    the adjoint. ``source`` is the Numba module, or None with the ``reason`` why the step is not compiled.
+    """
+
+    adjoint: Adjoint
+    source: str | None
+    reason: str | None
+    seconds: float | None
+    cached: bool
+
+    @property
+    def advance(self) -> Program:
+        """The program of the step: (k, state) to the state after it."""
+        return self.adjoint.advance
+
+    @property
+    def reverse(self) -> Program:
+        """The program of the way back: (k, state, cotangents) to the cotangents of the state."""
+        return self.adjoint.reverse
+
+    @property
+    def residual_bytes(self) -> int:
+        """What is kept of a recorded step: its state."""
+        return sum(t.nbytes for t in self.adjoint.state)
+
+    def __str__(self) -> str:
+        if self.source is None:
+            fate = f"not compiled: {self.reason}"
+        else:
+            speed = "compiled before" if self.cached else f"compiled in {self.seconds:.2f} s"
+            fate = f"{speed}, {self.source.count(chr(10))} lines of code"
+        kept = f"kept per recorded step: the state, {human_bytes(self.residual_bytes)}; the rest is computed again"
+        return "\n".join(["step:", str(self.advance), "", "adjoint:", str(self.reverse), "", kept, fate])
+
+
+def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
+    """Trace, differentiate and compile ``step(i, state)`` for states like ``init``, and show what comes of it.
+
+    Raises `DetachedError` with the reason where the step cannot be traced at all.
+
+    >>> import numpy as np, unspool
+    >>> seen = inspect(lambda i, u: u - 0.1 * np.sin(u), np.ones(2))
+    >>> seen.residual_bytes, "math.sin(s0)" in seen.source
+    (16, True)
+    """
+    leaves, structure = flatten(init)
+    types = [ArrayType.of(np.asarray(leaf)) for leaf in leaves]
+
+    def flat(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
+        return flatten(step(k, structure.unflatten(state)))[0], []
+
+    def no_captures(position: int) -> ArrayType:
+        raise UnsupportedError("a traced value from outside: inspect a step outside of transforms")
+
+    adjoint = differentiate(flat, types, [], no_captures, lambda: 0)
+    cached = is_built(adjoint)
+    try:
+        source = emit(adjoint)
+        compiled = build(adjoint)
+    except UnsupportedError as error:
+        return Inspection(adjoint, None, str(error), None, False)
+    return Inspection(adjoint, source, None, compiled.seconds, cached)
