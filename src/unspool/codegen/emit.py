@@ -97,7 +97,7 @@ def _spread(types: Sequence[ArrayType], names: Names) -> list[list[str]]:
 def _body(program: Program, operands: Sequence[Sequence[str]], targets: Sequence[str]) -> Names:
     """The statements of a program, and the assignment of its outputs to the targets."""
     code = Code()
-    arrays: list[Any] = [_array([Scalar(code, "k")], ())]
+    arrays: list[Any] = [_array([Scalar(code, "step")], ())]
     for var, names in zip(program.inputs[1:], operands, strict=True):
         if var.type.dtype != np.float64:
             raise UnsupportedError(f"the step works on {var.type}: only float64 is compiled")
@@ -106,6 +106,8 @@ def _body(program: Program, operands: Sequence[Sequence[str]], targets: Sequence
     statements = [f"{name} = {expression}" for name, expression in code.live(results)]
     if len(statements) > MOST_STATEMENTS:
         raise UnsupportedError(f"the step has {len(statements)} statements on numbers; {MOST_STATEMENTS} are compiled")
+    if any("step" in statement for statement in statements):
+        statements.insert(0, "step = float(k)")
     # outputs may be inputs under other names (a state shifted by one): read all before any is written
     direct = [x.name if isinstance(x, Scalar) else None for x in results]
     clash = {name for name in direct if name is not None and name in targets}

@@ -20,7 +20,9 @@ import numpy as np
 from unspool.errors import UnsupportedError
 from unspool.ir.primitive import Primitive
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
+from unspool.ops.arithmetic import add
 from unspool.ops.index import is_basic
+from unspool.ops.table import PRIMITIVES
 
 MOST_STATEMENTS = 4000
 """A longer step is not compiled: the compiler takes 1.6 seconds for a thousand statements."""
@@ -209,6 +211,11 @@ LOGICAL = frozenset(["logical_not", "logical_and", "logical_or", "logical_xor"])
 BITWISE = frozenset(["invert", "bitwise_and", "bitwise_or", "bitwise_xor"])
 COMPARISONS = frozenset(["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"])
 QUESTIONS = COMPARISONS | {"isnan", "isfinite", "isinf"}
+_ROUNDING = ["sign", "floor", "ceil", "trunc", "rint", "floor_divide", "astype_discrete"]
+_CHOOSING = ["negative", "positive", "absolute", "fabs", "maximum", "minimum", "where", "store", "place"]
+KEEPING = (MOVING - ADDING) | {*_ROUNDING, *_CHOOSING}
+"""Those whose result is no larger than the largest operand, where these are whole numbers."""
+
 DISCRETE = COMPARISONS | {"floor_divide", "remainder", "fmod"}  # a wrong last digit makes them another number
 
 
@@ -230,6 +237,8 @@ def run(program: Program, code: Code, inputs: Sequence[np.ndarray]) -> list[np.n
 
     for equation in program.equations:
         operands = [read(atom) for atom in equation.operands]
+        if PRIMITIVES.get(equation.primitive.name) is not equation.primitive:  # a function of the user, of any name
+            raise UnsupportedError(f"{_where(equation)} has no scalar code")
         (var,) = equation.outputs
         try:
             _check_types(equation)
@@ -245,44 +254,37 @@ def run(program: Program, code: Code, inputs: Sequence[np.ndarray]) -> list[np.n
     return [values[a] if isinstance(a, Var) else _as_array(a.value) for a in program.outputs]
 
 
-def _kind(atom: Atom) -> str:
-    return np.asarray(atom.value).dtype.kind if isinstance(atom, Literal) else atom.type.dtype.kind
-
-
 def _check_types(equation: Equation) -> None:
     """Refuse what means something else on the numbers of the code than on the types of the program."""
-    result = equation.outputs[0].type
-    name, kinds = equation.primitive.name, "".join(map(_kind, equation.operands))
+    result, name = equation.outputs[0].type, equation.primitive.name
+    kinds = [_kind(atom) for atom in equation.operands]
     if result.dtype.kind not in "fib" or result.dtype.itemsize not in (1, 8):
         raise UnsupportedError(f"{_where(equation)} is {result}: only float64 is compiled")
-    is_truth, is_whole = result.dtype.kind == "b", result.dtype.kind == "i"
-    if (
-        (name in BITWISE and kinds.strip("b"))
-        or (is_truth and name in ADDING)
-        or (is_whole and name in ("reciprocal", "astype_discrete") and kinds.strip("bi"))
-        or (is_whole and name == "reciprocal")
-        or (name == "store" and result.dtype.kind != "f" and kinds[1] not in ("b", result.dtype.kind))
-    ):
-        raise UnsupportedError(f"{_where(equation)} makes {result} of {kinds}: only float64 is compiled")
+    match name, result.dtype.kind:
+        case ("reciprocal", "i"):
+            fine = False  # of whole numbers it is a whole number
+        case ("astype_discrete", "i"):
+            fine = kinds[0] != "f"
+        case ("store", "i" | "b"):
+            fine = kinds[1] in ("b", result.dtype.kind)
+        case (name, "b") if name in ADDING:
+            fine = False
+        case (name, _) if name in BITWISE:
+            fine = set(kinds) == {"b"}
+        case _:
+            fine = True
+    if not fine:
+        raise UnsupportedError(f"{_where(equation)} works on whole numbers or truths ({result}) and is not compiled")
 
 
 def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
     """How large the whole numbers in the result can be; refuse where they would not come out exactly."""
-    kinds = [_kind(atom) for atom in equation.operands]
-    result = equation.outputs[0].type.dtype.kind
-    if result == "b" and equation.primitive.name not in COMPARISONS:
-        return 1.0
-    if result == "f" or "i" not in kinds:
-        return 1.0 if result == "b" else np.inf
-    of = [
-        (abs(float(atom.value)) if isinstance(atom, Literal) else sizes[atom]) if kind in "iub" else 0.0
-        for atom, kind in zip(equation.operands, kinds, strict=True)
-    ]
-    name = equation.primitive.name
-    if name in DISCRETE and max(of) > _EXACT:
+    name, result = equation.primitive.name, equation.outputs[0].type.dtype.kind
+    of = [_size(atom, sizes) for atom in equation.operands]
+    if name in DISCRETE and "i" in map(_kind, equation.operands) and max(of) > _EXACT:
         raise UnsupportedError(f"{_where(equation)} works on whole numbers that may be larger than 2**53")
-    if result == "b":
-        return 1.0
+    if result != "i":
+        return 1.0 if result == "b" else 0.0
     match name:
         case "add" | "subtract":
             size = of[0] + of[1]
@@ -291,16 +293,13 @@ def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
         case "square":
             size = of[0] ** 2
         case "power" if isinstance(equation.operands[1], Literal):
-            size = of[0] ** of[1]
+            size = max(1.0, of[0]) ** of[1]
         case "remainder" | "fmod":
             size = of[1]
-        case "negative" | "positive" | "absolute" | "fabs" | "floor_divide" | "sign" | "maximum" | "minimum" | "where":
+        case "sum" | "cumsum" if isinstance(equation.operands[0], Var):
+            size = of[0] * equation.operands[0].type.size
+        case name if name in KEEPING:
             size = max(of)
-        case name if name in MOVING - ADDING or name in ("store", "place", "astype_discrete"):
-            size = max(of)
-        case "sum" | "cumsum":
-            operand = equation.operands[0]
-            size = of[0] * (1 if isinstance(operand, Literal) else operand.type.size)
         case _:
             size = np.inf
     if size > _WHOLE:
@@ -308,7 +307,15 @@ def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
     return float(size)
 
 
-def _as_array(value: Any) -> np.ndarray:
+def _kind(atom: Atom) -> str:
+    return np.asarray(atom.value).dtype.kind if isinstance(atom, Literal) else atom.type.dtype.kind
+
+
+def _size(atom: Atom, sizes: dict[Var, float]) -> float:
+    return abs(atom.value) if isinstance(atom, Literal) else sizes[atom]
+
+
+def _as_array(value: Any) -> Any:
     array = np.empty((), object)
     array[()] = value
     return array
@@ -321,28 +328,25 @@ def _where(equation: Equation) -> str:
 def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
     primitive, params, name = equation.primitive, dict(equation.params), equation.primitive.name
     result, kinds = equation.outputs[0].type, [_kind(atom) for atom in equation.operands]
-    is_truth = result.dtype.kind == "b"
+    of_truths = result.dtype.kind == "b" and set(kinds) == {"b"} and name not in QUESTIONS
+    for position, kind in enumerate(kinds):
+        if name in LOGICAL or (name, position) == ("where", 0) or (name, result.dtype.kind) == ("astype_discrete", "b"):
+            operands[position] = operands[position] if kind == "b" else _truths(code, operands[position])
+        elif kind == "b" and (result.dtype.kind != "b" or name in QUESTIONS):
+            operands[position] = _numbers(code, operands[position])
     if name in ("zeros_like", "ones_like"):
         return np.full(result.shape, float(name == "ones_like"), object)
-    first_is_truth = name in LOGICAL or name == "where"
-    for position, kind in enumerate(kinds):
-        wants_truth = name in LOGICAL or (name == "where" and position == 0)
-        if wants_truth and kind != "b":
-            operands[position] = _elementwise(code, "({0} != 0.0)", operands[position : position + 1])
-        elif kind == "b" and not wants_truth and (not is_truth or name in QUESTIONS):
-            operands[position] = _elementwise(code, "(1.0 if {0} else 0.0)", operands[position : position + 1])
-    del first_is_truth
     if name in ("real", "conjugate", "positive", "astype", "astype_discrete"):
         return operands[0]
     if name == "power":
-        return _power(code, *operands)
+        return _power(code, primitive, *operands)
     template = TEMPLATES.get(name) or primitive.emit
-    if is_truth and set(kinds) == {"b"} and name not in QUESTIONS:
-        template = ON_TRUTHS.get(name) or TEMPLATES.get(name) or (template if name == "where" else None)
+    if of_truths and name not in TEMPLATES and name != "where":
+        template = ON_TRUTHS.get(name)
     if template is not None:
         array = _elementwise(code, template, operands, primitive)
         if result.dtype.kind == "i" and name in ("multiply", "negative", "remainder", "floor_divide", "fmod"):
-            return _elementwise(code, "({0} + {1})", [array, 0.0])  # whole numbers have one zero
+            return _elementwise(code, "({0} + {1})", [array, 0.0], add)  # whole numbers have one zero
         return array
     if name in ("place", "store"):  # into an array of objects a 0-d array would go as an array
         operands = [x[()] if isinstance(x, np.ndarray) and not x.ndim else x for x in operands]
@@ -357,34 +361,41 @@ def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
     raise UnsupportedError(f"{_where(equation)} has no scalar code")
 
 
-def _elementwise(code: Code, template: str, operands: Sequence[Any], primitive: Primitive | None = None) -> Any:
-    """The template applied to every element; NumPy itself computes where all operands are known."""
+def _elementwise(code: Code, template: str, operands: Sequence[Any], primitive: Primitive) -> Any:
+    """The template applied to every element; NumPy itself computes what is known already."""
 
     def apply(*xs: Operand) -> Operand:
-        if any(isinstance(x, Scalar) for x in xs) or (primitive is not None and primitive.name == "where"):
-            return code.apply(template, xs)
         folded = _fold(code, template, xs)
         if folded is not None:
             return folded
-        known = [x if isinstance(x, bool) else float(x) for x in xs]
-        if primitive is None:
-            return eval(template.format(*map(repr, known)), {"nan": math.nan, "inf": math.inf})
+        if any(isinstance(x, Scalar) for x in xs):
+            return code.apply(template, xs)
+        known = [np.asarray(x if isinstance(x, bool) else float(x)) for x in xs]
         with np.errstate(all="ignore"):
-            return primitive.evaluate(*map(np.asarray, known)).item()
+            return primitive.evaluate(*known).item()
 
     return np.frompyfunc(apply, len(operands), 1)(*operands)
 
 
-def _power(code: Code, base: Any, exponent: Any) -> Any:
+def _truths(code: Code, numbers: Any) -> Any:
+    return np.frompyfunc(lambda x: code.apply("({0} != 0.0)", (x,)) if isinstance(x, Scalar) else float(x) != 0, 1, 1)(
+        numbers
+    )
+
+
+def _numbers(code: Code, truths: Any) -> Any:
+    template = "(1.0 if {0} else 0.0)"
+    return np.frompyfunc(lambda x: code.apply(template, (x,)) if isinstance(x, Scalar) else float(x), 1, 1)(truths)
+
+
+def _power(code: Code, primitive: Primitive, base: Any, exponent: Any) -> Any:
     """Small whole powers are products, and the power 0.5 of an array is a root, as in NumPy."""
-    single = exponent[()] if isinstance(exponent, np.ndarray) and not exponent.ndim else exponent
     of_array = isinstance(base, np.ndarray) and base.ndim > 0 and not isinstance(exponent, np.ndarray)
+    single = exponent[()] if isinstance(exponent, np.ndarray) and not exponent.ndim else exponent
     if not isinstance(single, int | float):
-        return _elementwise(code, "({0} ** {1})", [base, exponent], power_primitive)
+        return _elementwise(code, "({0} ** {1})", [base, exponent], primitive)
 
     def power(x: Operand) -> Operand:
-        if not isinstance(x, Scalar):
-            return float(np.power(float(x), float(single)))
         if single == 0:
             return 1.0
         if single == 0.5 and of_array:
@@ -396,5 +407,8 @@ def _power(code: Code, base: Any, exponent: Any) -> Any:
             return code.apply("({0} * {1})", (square, x if single == 3 else square))
         return code.apply("({0} ** {1})", (x, single))
 
-    with np.errstate(all="ignore"):
-        return np.frompyfunc(power, 1, 1)(base)
+    def known(x: Operand) -> Operand:
+        with np.errstate(all="ignore"):
+            return power(x) if isinstance(x, Scalar) else float(np.float64(x) ** float(single))
+
+    return np.frompyfunc(known, 1, 1)(base)
