@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from os.path import basename, dirname
 from time import perf_counter
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
 
-from unspool.adjoint import Adjoint, differentiate
+from unspool.adjoint import Adjoint, differentiate, outside
+from unspool.closure import aside
 from unspool.codegen.build import Compiled, build, is_built
 from unspool.codegen.drive import Drive
 from unspool.codegen.fallback import Surroundings
-from unspool.errors import UnspoolError, UnsupportedError
+from unspool.codegen.scalars import MOST_STEPS
+from unspool.errors import UnsupportedError
 from unspool.ir.listener import active, primal
 from unspool.kernels import State
 from unspool.layout import ArrayType
@@ -29,6 +33,7 @@ from unspool.probe import SMALL, touch_seconds
 from unspool.schedules import Schedule
 
 _MEASURED_STEPS = 1000
+_HERE = dirname(__file__)
 
 COPY_SPEED = 5e9
 """Bytes per second at which the driver copies a state."""
@@ -163,21 +168,40 @@ def machine_code(
 ) -> tuple[CompiledSweep | None, str | None]:
     """The loop as a compiled one, or None and the reason why it is not. With ``compile=True`` the reason is raised."""
     known = list(values)
+    n_captures = len(loop.captures)
     try:
         adjoint = _traced(loop, init, xs, known)
         compiled = build(adjoint)
     except Exception as error:  # whatever a step does with a value that is not there yet
         if loop.compile is True:
-            if isinstance(error, UnspoolError):
-                error.add_note(f"while {loop.name} was being compiled, which compile=True asks for")
+            error.add_note(f"while {loop.name} was being compiled, which compile=True asks for")
             raise
-        return None, f"{type(error).__name__}: {error}"
+        _forget(loop, n_captures)
+        return None, f"{type(error).__name__}{_line(error)}: {error}"
     return CompiledSweep(loop, (adjoint, compiled), init=init, xs=xs, values=known), None
+
+
+def _forget(loop: Loop, n_captures: int) -> None:
+    """Drop the captures that only the trace has read."""
+    captures = loop.captures
+    for handle in captures.handles[n_captures:]:
+        del captures.positions[id(handle)]
+    del captures.handles[n_captures:], captures.outside[n_captures:]
+
+
+def _line(error: Exception) -> str:
+    """Where in the user's code an error came up."""
+    frames = [f for f, _ in walk_tb(error.__traceback__) if not f.f_code.co_filename.startswith(_HERE)]
+    if not frames:
+        return ""
+    return f" in {basename(frames[-1].f_code.co_filename)}:{frames[-1].f_lineno}"
 
 
 def _traced(loop: Loop, init: State, xs: Sequence[np.ndarray], values: list[Any]) -> Adjoint:
     if loop.n_steps is None:
         raise UnsupportedError("a while loop is not compiled: its condition is Python code")
+    if loop.n_steps > MOST_STEPS:
+        raise UnsupportedError(f"{loop.name} has more than 2**31 steps")
     state, inputs = [ArrayType.of(x) for x in init], [ArrayType(x.dtype, x.shape[1:]) for x in xs]
     for t in (*state, *inputs):
         if t.dtype != np.float64:
@@ -186,24 +210,35 @@ def _traced(loop: Loop, init: State, xs: Sequence[np.ndarray], values: list[Any]
 
     def value_type(position: int) -> ArrayType:
         while len(values) <= position:
-            values.append(primal(captures.handles[len(values)].value))
+            values.append(primal(captures.outside[len(values)]))
         return ArrayType.of(values[position])
 
     def trace() -> Adjoint:
-        around = (*active(), *(handle.listener for handle in captures.handles))
+        around = (*active(), *aside(), *(handle.listener for handle in captures.handles))
 
         def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
             return loop.step(k, state, inputs, Surroundings(around, read))
 
         return differentiate(step, state, inputs, value_type, lambda: max(len(captures), len(values)))
 
+    before = outside(loop.step)
     adjoint = trace()
-    if not is_built(adjoint) and adjoint.content != trace().content:
-        raise UnsupportedError(
-            f"the step of {loop.name} did not do the same when it was traced a second time: it reads a random "
-            "generator, a "
-            "clock or a counter, or an array that it changes"
-        )
+    between = outside(loop.step)
+    if not is_built(adjoint) or before != between:
+        again = trace()
+        after = outside(loop.step)  # what the first trace has filled, a cache say, may stay as it is
+        changed = sorted(name for name in between.keys() | after.keys() if between.get(name) != after.get(name))
+        if changed:
+            raise UnsupportedError(
+                f"the step of {loop.name} changes {', '.join(changed)}, which it keeps outside of its state: a random "
+                "generator, a counter, a list or an array. Machine code runs no Python; carry it in the state, or draw "
+                "before the loop and pass xs"
+            )
+        if adjoint.content != again.content:
+            raise UnsupportedError(
+                f"the step of {loop.name} did not do the same when it was traced a second time: it reads a random "
+                "generator, a clock or a counter, or an array that it changes"
+            )
     found = [atom.type if hasattr(atom, "type") else ArrayType.of(atom.value) for atom in adjoint.advance.outputs]
     if found[: len(state)] != state or any(t.dtype != np.float64 for t in found):
         raise UnsupportedError(

@@ -1,0 +1,117 @@
+"""What a function can reach besides its arguments, so that it can be seen whether a call has changed any of it.
+
+A trace runs a step twice at most. A step that draws from a generator, counts its calls or appends to a list may well do
+the same both times, and something else in the step that matters: a jump with a probability of 1/1000 is in no trace.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from unspool.ir.listener import Traced
+
+_MOST_OBJECTS = 2000
+_OURS = frozenset(["unspool", "numpy", "scipy", "builtins", "functools", "random"])
+"""Packages whose functions are followed into their closures only, and whose objects are not looked into."""
+
+
+def outside(function: Callable[..., Any]) -> dict[str, Any]:
+    """Names of what the function reaches by its closure, its globals, its object and its defaults, with their contents.
+
+    Arrays are told apart by checksums, random generators by their states. NumPy's and Python's own generators are
+    always among them.
+    """
+    legacy: Any = np.random.get_state(legacy=False)
+    state = legacy["state"]
+    found: dict[str, Any] = {
+        "numpy.random": (crc32(state["key"].tobytes()), state["pos"], legacy["has_gauss"]),
+        "random": hash(random.getstate()),
+    }
+    seen: set[int] = set()
+    stack: list[tuple[str, Any]] = [("", function)]
+    while stack and len(seen) < _MOST_OBJECTS:
+        name, value = stack.pop()
+        if isinstance(value, int | float | complex | str | bytes | None):
+            found[name] = repr(value)
+        elif id(value) not in seen:
+            seen.add(id(value))
+            content = _content(value)
+            if content is not None:
+                found[name] = content
+            stack += [(f"{name}{part}", inner) for part, inner in _parts(value)]
+    return found
+
+
+def _content(value: Any) -> Any:
+    match value:
+        case np.ndarray() if value.dtype.kind != "O":
+            return value.shape, crc32(np.ascontiguousarray(value).data)
+        case np.random.Generator():
+            return repr(value.bit_generator.state)
+        case np.random.RandomState():
+            return repr(value.get_state(legacy=False)["state"]["pos"])
+        case random.Random():
+            return hash(value.getstate())
+        case list() | dict() | set():
+            return len(value)
+    return None
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds, with the way there as code."""
+    if isinstance(value, Traced | ModuleType | type | np.ndarray):
+        return
+    if isinstance(value, FunctionType):
+        yield from _of_function(value)
+    elif isinstance(value, MethodType):
+        yield from (("", value.__func__), ("", value.__self__))
+    elif isinstance(value, partial):
+        yield from (("", value.func), ("", value.args), ("", value.keywords))
+    elif isinstance(value, list | tuple | set):
+        yield from ((f"[{k}]", entry) for k, entry in enumerate(value))
+    elif isinstance(value, dict):
+        yield from ((f"[{key!r}]", entry) for key, entry in value.items())
+    elif _is_ours(type(value)):
+        step = getattr(value, "step", None)  # of a loop
+        if isinstance(step, FunctionType):
+            yield "", step
+    else:
+        yield from ((f".{key}", entry) for key, entry in getattr(value, "__dict__", {}).items())
+
+
+def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    ours = _is_ours(function)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            inner = cell.cell_contents
+        except ValueError:  # not set yet
+            continue
+        if not ours:
+            yield name, inner
+        elif callable(inner) or _is_ours(type(inner)):
+            yield "", inner
+    if ours:
+        return
+    yield from (("", default) for default in (function.__defaults__ or ()))
+    yield from (function.__kwdefaults__ or {}).items()
+    for name in _names(function.__code__):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _is_ours(thing: Any) -> bool:
+    return str(getattr(thing, "__module__", "")).partition(".")[0] in _OURS
