@@ -7,12 +7,10 @@ from unspool import errors, numpy
 from unspool.custom import custom_jvp, custom_vjp
 from unspool.diagnostics.report import observe
 from unspool.loops import checkpoint, fori_loop, plan, scan, while_loop
+from unspool.matrices import hessian, hvp, jacobian
 from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll
 from unspool.transforms import (
     grad,
-    hessian,
-    hvp,
-    jacobian,
     jvp,
     stop_gradient,
     value_and_grad,
