@@ -10,9 +10,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from unspool.adjoint import Adjoint
 from unspool.codegen.emit import emit
+from unspool.errors import UnsupportedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +43,10 @@ def build(adjoint: Adjoint) -> Compiled:
     content = adjoint.content
     with _LOCK:  # Numba compiles one thing at a time anyway
         if content not in _BUILT:
-            _BUILT[content] = _compile(emit(adjoint))
+            try:
+                _BUILT[content] = _compile(emit(adjoint))
+            except NumbaError as error:
+                raise UnsupportedError(f"the compiler does not take the step: {error}") from error
             if len(_BUILT) > _MOST:
                 _BUILT.popitem(last=False)
         _BUILT.move_to_end(content)

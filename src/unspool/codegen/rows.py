@@ -67,7 +67,7 @@ def _keeping(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
         yield batch
     if found:
         while len(_KEPT) >= _KEPT_SCHEDULES:
-            del _KEPT[next(iter(_KEPT))]
+            _KEPT.pop(next(iter(_KEPT)), None)  # another thread may have been faster
         _KEPT[schedule, n_steps] = tuple(found)
 
 
