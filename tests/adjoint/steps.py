@@ -10,6 +10,26 @@ from hypothesis import strategies as st
 
 Binary = Callable[[Any, Any], Any]
 
+
+def _written(a: Any) -> Any:
+    if not np.ndim(a) or not np.shape(a)[0]:
+        return a * 0.5
+    u = a * 1.0
+    u[0] += 0.3 * u[-1]
+    u[-1:] = 0.2
+    u *= 0.9
+    return u
+
+
+def _viewed(a: Any) -> Any:
+    u = np.reshape(a, (-1,)) * 1.0
+    v = u[::2]
+    v += 0.1 * v[::-1]
+    w = u.reshape(-1, 1)
+    w[1:] *= 0.7
+    return u + np.zeros_like(u)
+
+
 UNARY: dict[str, Callable[[Any], Any]] = {
     "sin": np.sin,
     "cos": np.cos,
@@ -78,25 +98,6 @@ ROUGH_PAIRS: dict[str, Binary] = {
     "choose": lambda a, b: np.where(a > b, a, 0.5 * b),
 }
 LINES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=9)
-
-
-def _written(a: Any) -> Any:
-    if not np.ndim(a) or not np.shape(a)[0]:
-        return a * 0.5
-    u = a * 1.0
-    u[0] += 0.3 * u[-1]
-    u[-1:] = 0.2
-    u *= 0.9
-    return u
-
-
-def _viewed(a: Any) -> Any:
-    u = np.reshape(a, (-1,)) * 1.0
-    v = u[::2]
-    v += 0.1 * v[::-1]
-    w = u.reshape(-1, 1)
-    w[1:] *= 0.7
-    return u + np.zeros_like(u)
 
 
 def fitted(value: Any, like: Any) -> Any:

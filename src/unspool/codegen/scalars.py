@@ -292,6 +292,8 @@ def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
             size = of[0] * of[1]
         case "square":
             size = of[0] ** 2
+        case "zeros_like" | "ones_like":
+            size = 1.0
         case "power" if isinstance(equation.operands[1], Literal):
             size = max(1.0, of[0]) ** of[1]
         case "remainder" | "fmod":
@@ -370,11 +372,10 @@ def _elementwise(code: Code, template: str, operands: Sequence[Any], primitive: 
             return folded
         if any(isinstance(x, Scalar) for x in xs):
             return code.apply(template, xs)
-        known = [np.asarray(x if isinstance(x, bool) else float(x)) for x in xs]
-        with np.errstate(all="ignore"):
-            return primitive.evaluate(*known).item()
+        return primitive.evaluate(*[np.asarray(x if isinstance(x, bool) else float(x)) for x in xs]).item()
 
-    return np.frompyfunc(apply, len(operands), 1)(*operands)
+    with np.errstate(all="ignore"):  # around all of it: what an element computes is looked at in the end
+        return np.frompyfunc(apply, len(operands), 1)(*operands)
 
 
 def _truths(code: Code, numbers: Any) -> Any:
@@ -408,7 +409,7 @@ def _power(code: Code, primitive: Primitive, base: Any, exponent: Any) -> Any:
         return code.apply("({0} ** {1})", (x, single))
 
     def known(x: Operand) -> Operand:
-        with np.errstate(all="ignore"):
-            return power(x) if isinstance(x, Scalar) else float(np.float64(x) ** float(single))
+        return power(x) if isinstance(x, Scalar) else float(np.float64(x) ** float(single))
 
-    return np.frompyfunc(known, 1, 1)(base)
+    with np.errstate(all="ignore"):
+        return np.frompyfunc(known, 1, 1)(base)
