@@ -79,7 +79,7 @@ def short(policy: str) -> str:
 
 
 def figure(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

@@ -234,10 +234,10 @@ def predicted(schedule: Schedule, n_steps: int, prices: StepPrices) -> float | N
 
 def curve(n_steps: int, prices: StepPrices) -> list[dict[str, float]]:
     """The theoretical curve: the fewest evaluations F(n; c, k) for any memory, and the seconds at these prices."""
+    free = {name: 0 for name in StepPrices.__slots__ if name.endswith("_seconds")}
+    counted = replace(prices, **{**free, "advance_seconds": 1})
     points = []
     for memory in budgets(n_steps, prices, 60):
-        counted = replace(prices, advance_seconds=1, record_seconds=0, reverse_seconds=0, save_seconds=0)
-        counted = replace(counted, load_seconds=0, touch_seconds=0)
         fewest = choose(n_steps, counted, memory).cost
         points.append({"bytes": memory, "steps": fewest.steps, "seconds": choose(n_steps, prices, memory).cost.seconds})
     return points
