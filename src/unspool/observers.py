@@ -63,7 +63,7 @@ class LoopReport:
         if self._predicted is None:
             sizes = {"state_bytes": self.state_bytes, "residual_bytes": self.residual_bytes}
             cost = schedules.simulate(self.policy, self.n_steps, **sizes)
-            peak = cost.peak_bytes
+            peak = cost.peak_bytes if self.plan is None else self.plan.cost.peak_bytes
             if self.online:  # the sweep records as it goes, and saves a state that a known end would spare it
                 slots = cost.peak_slots[0] + (cost.peak_slots[0] < getattr(self.policy, "slots", self.n_steps))
                 peak = slots * self.state_bytes + cost.peak_taped * self.residual_bytes

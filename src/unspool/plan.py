@@ -40,7 +40,8 @@ class StepPrices:
 
     ``turn_seconds`` is the price of recording and reversing at once, whatever the number of steps: the executor's own
     time, and the comparison of the state with what it was. ``touch_seconds`` is the price of a byte of memory that is
-    used for the first time.
+    used for the first time. ``first_bytes`` is what the residuals of the first step of a leaf take more than those of
+    the others, which share their state with the step before.
     """
 
     state_bytes: int
@@ -52,11 +53,20 @@ class StepPrices:
     load_seconds: float = 0.0
     turn_seconds: float = 0.0
     touch_seconds: float = 0.0
+    first_bytes: int = 0
 
     @property
     def least_bytes(self) -> int:
         """The least budget with which any number of steps can be reversed: one state and one step's residuals."""
-        return self.state_bytes + self.residual_bytes
+        return self.state_bytes + self.taped_bytes(1)
+
+    def taped_bytes(self, steps: int) -> int:
+        """The residuals of so many steps in a row.
+
+        >>> StepPrices(state_bytes=8, residual_bytes=24, first_bytes=8).taped_bytes(10)
+        248
+        """
+        return steps * self.residual_bytes + self.first_bytes if steps else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ class Plan:
         >>> [(p.peak_bytes, p.steps) for p in curve][-1]
         (24000, 1000)
         """
-        least, most = self.prices.least_bytes, max(self.prices.least_bytes, self.n_steps * self.prices.residual_bytes)
+        least, most = self.prices.least_bytes, max(self.prices.least_bytes, self.prices.taped_bytes(self.n_steps))
         curve: list[Prediction] = []
         for number in range(points):
             budget = round(least * (most / least) ** (number / max(1, points - 1)))
@@ -170,7 +180,7 @@ def predict(
     loads = saves = max(0, leaves - 1)
     if count and slots < saves:
         saves = sum(traffic(leaves, slots)) - loads
-    peak = held * prices.state_bytes + min(leaf, n_steps) * prices.residual_bytes
+    peak = held * prices.state_bytes + prices.taped_bytes(min(leaf, n_steps))
     seconds = (
         (steps - n_steps) * prices.advance_seconds
         + n_steps * (prices.record_seconds + prices.reverse_seconds)
@@ -188,7 +198,7 @@ def check_budget(prices: StepPrices, budget_bytes: int) -> None:
     if budget_bytes < prices.least_bytes:
         raise BudgetError(
             f"memory of {human_bytes(budget_bytes)} is too little: one state takes {human_bytes(prices.state_bytes)} "
-            f"and the residuals of one step take {human_bytes(prices.residual_bytes)}. The least that works for any "
+            f"and the residuals of one step take {human_bytes(prices.taped_bytes(1))}. The least that works for any "
             f"number of steps is {prices.least_bytes} bytes ({human_bytes(prices.least_bytes)})."
         )
 
@@ -217,10 +227,12 @@ def store_all(n_steps: int, prices: StepPrices, budget_bytes: int) -> Plan:
 
 def _candidates(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator[Prediction]:
     """Revolve for every leaf worth a look, with the slots that fit beside it; storing everything if it fits."""
-    if n_steps * prices.residual_bytes <= budget_bytes:
+    if prices.taped_bytes(n_steps) <= budget_bytes:
         yield predict(StoreAll(), n_steps, prices)
     tried: dict[int, Prediction] = {}
-    longest = min(n_steps - 1, (budget_bytes - prices.state_bytes) // max(1, prices.residual_bytes))
+    longest = min(
+        n_steps - 1, (budget_bytes - prices.state_bytes - prices.first_bytes) // max(1, prices.residual_bytes)
+    )
     for leaf in _leaves(n_steps, longest):
         tried[leaf] = _with_leaf(leaf, n_steps, prices, budget_bytes)
     for _ in range(3):  # look closer around the best ones
@@ -248,7 +260,7 @@ def _leaves(n_steps: int, longest: int) -> list[int]:
 
 
 def _with_leaf(leaf: int, n_steps: int, prices: StepPrices, budget_bytes: int) -> Prediction:
-    rest = budget_bytes - leaf * prices.residual_bytes
+    rest = budget_bytes - prices.taped_bytes(leaf)
     leaves = ceil(n_steps / leaf)
     slots = max(1, leaves - 1)
     if prices.state_bytes:
@@ -259,7 +271,9 @@ def _with_leaf(leaf: int, n_steps: int, prices: StepPrices, budget_bytes: int) -
 def _landmarks(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator[Prediction]:
     """The classical policies at the same budget, for comparison."""
     yield predict(StoreAll(), n_steps, prices)
-    longest = min(n_steps - 1, (budget_bytes - prices.state_bytes) // max(1, prices.residual_bytes))
+    longest = min(
+        n_steps - 1, (budget_bytes - prices.state_bytes - prices.first_bytes) // max(1, prices.residual_bytes)
+    )
     if longest >= 1:
         yield _with_leaf(1, n_steps, prices, budget_bytes)
     every = [predict(Every(k), n_steps, prices) for k in _leaves(n_steps, longest)]
@@ -269,7 +283,7 @@ def _landmarks(n_steps: int, prices: StepPrices, budget_bytes: int) -> Iterator[
 
 
 def _reason(best: Prediction, prices: StepPrices, budget_bytes: int) -> str:
-    everything = best.n_steps * prices.residual_bytes
+    everything = prices.taped_bytes(best.n_steps)
     if isinstance(best.schedule, StoreAll):
         return f"all residuals together take {human_bytes(everything)}, which fits, and nothing is computed twice"
     assert isinstance(best.schedule, Revolve)
@@ -291,5 +305,5 @@ def choose_online(prices: StepPrices, budget_bytes: int) -> OnlineSchedule:
     check_budget(prices, budget_bytes)
     room = min(budget_bytes // 2, budget_bytes - prices.state_bytes)
     leaf = max(1, room // max(1, prices.residual_bytes))
-    slots = max(1, (budget_bytes - leaf * prices.residual_bytes) // max(1, prices.state_bytes))
+    slots = max(1, (budget_bytes - prices.taped_bytes(leaf)) // max(1, prices.state_bytes))
     return Online(int(min(slots, 10**6)), leaf=int(min(leaf, 10**6)))

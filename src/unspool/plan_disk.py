@@ -46,7 +46,7 @@ def _on_disk(n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk) ->
     for period in sorted(periods):
         disk_bytes = ceil(n_steps / period) * prices.state_bytes
         if disk_bytes <= disk.n_bytes:
-            for leaf in _spaced(min(period, budget_bytes // max(1, prices.residual_bytes))):
+            for leaf in _spaced(min(period, (budget_bytes - prices.first_bytes) // max(1, prices.residual_bytes))):
                 found = _two_level(n_steps, prices, budget_bytes, disk, period=period, leaf=leaf)
                 if found.peak_bytes <= budget_bytes:
                     yield found
@@ -56,12 +56,12 @@ def _two_level(
     n_steps: int, prices: StepPrices, budget_bytes: int, disk: Disk, *, period: int, leaf: int
 ) -> Prediction:
     leaves, periods = ceil(period / leaf), ceil(n_steps / period)
-    rest = budget_bytes - leaf * prices.residual_bytes
+    rest = budget_bytes - prices.taped_bytes(leaf)
     slots = max(1, min(rest // max(1, prices.state_bytes), leaves - 2))
     schedule = TwoLevel(period, slots, leaf)
     deep = traffic(leaves, slots + 1) if leaves > 1 else [1]
     in_ram = sum(deep[1:])  # saves and loads of the snapshots in memory, per period
-    peak = min(max(0, leaves - 2), slots) * prices.state_bytes + min(leaf, period) * prices.residual_bytes
+    peak = min(max(0, leaves - 2), slots) * prices.state_bytes + prices.taped_bytes(min(leaf, period))
     steps = schedule.steps(n_steps)
     seconds = (
         (steps - n_steps) * prices.advance_seconds

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
+from unspool.collector import patient_collector
 from unspool.errors import PolicyError, ReplayError
 from unspool.kernels import Cotangents, Kernels, State
 from unspool.layout import digest
@@ -56,8 +57,9 @@ class Run:
                 self._sweep_online()
             else:
                 self._actions = self.schedule.actions(self.n_steps)
-                while self.position < self.n_steps:
-                    self._apply(next(self._actions))
+                with patient_collector():
+                    while self.position < self.n_steps:
+                        self._apply(next(self._actions))
         except BaseException:
             self.close()
             raise
@@ -72,8 +74,9 @@ class Run:
         begin = perf_counter()
         self.cts = cts
         try:
-            for action in self._actions:
-                self._apply(action)
+            with patient_collector():
+                for action in self._actions:
+                    self._apply(action)
         finally:
             self.close()
         self._spent("unwind", begin)

@@ -51,8 +51,8 @@ def release() -> None:
 
 
 @cache
-def keep_heap() -> None:
-    """Let glibc serve arrays up to 32 MiB from its heap, and keep up to KEPT_BYTES of it; elsewhere do nothing.
+def keep_heap() -> bool:
+    """Let glibc serve arrays up to 32 MiB from its heap, and keep up to KEPT_BYTES of it; False where it is not there.
 
     By itself it hands memory back whenever the top of the heap is free, which after a step it is. The next step then
     pays a page fault per 4 KiB: a fifth to a third of the time of a 256 x 256 wave, and a price that depends on what
@@ -61,6 +61,6 @@ def keep_heap() -> None:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):
-        return
-    mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, at the most it can be
-    mallopt(-1, KEPT_BYTES)  # M_TRIM_THRESHOLD
+        return False
+    # M_MMAP_THRESHOLD, at the most it can be, and M_TRIM_THRESHOLD
+    return bool(mallopt(-3, 2**25) and mallopt(-1, KEPT_BYTES))
