@@ -10,12 +10,14 @@ from unspool.ops import (
     einsum,
     elementary,
     fft,
+    gather,
     join,
     linalg,
     product,
     queries,
     reduce,
     shape,
+    write,
 )
 from unspool.ops.table import PRIMITIVES, TABLE
 
@@ -28,10 +30,12 @@ __all__ = [
     "einsum",
     "elementary",
     "fft",
+    "gather",
     "join",
     "linalg",
     "product",
     "queries",
     "reduce",
     "shape",
+    "write",
 ]

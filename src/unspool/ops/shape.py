@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import bind, primal
+from unspool.ir.listener import Traced, bind, primal
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import linear, unbroadcast
@@ -46,6 +46,11 @@ def axes_of(axis: Axes, ndim: int) -> tuple[int, ...]:
 def axis_of(axis: int, ndim: int) -> int:
     """One axis as a non-negative number."""
     return axes_of(axis, ndim)[0]
+
+
+def as_array(value: Any) -> Any:
+    """An array-like as an array; a traced value as it is."""
+    return value if isinstance(value, Traced) else np.asarray(value)
 
 
 # --- reshape ----------------------------------------------------------------------------------------------------------
