@@ -49,8 +49,8 @@ def test_a_positional_argument_too_many_is_refused() -> None:
 
 
 def test_a_function_without_a_rule_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedError, match=r"numpy\.percentile"):
-        unspool.grad(lambda x: np.percentile(x, 50))(X)
+    with pytest.raises(UnsupportedError, match=r"numpy\.trim_zeros"):
+        unspool.grad(lambda x: np.sum(np.trim_zeros(x)))(X)
 
 
 def test_keywords_of_ufuncs_are_refused_by_name() -> None:

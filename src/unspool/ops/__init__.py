@@ -13,10 +13,12 @@ from unspool.ops import (
     gather,
     join,
     linalg,
+    nan,
     product,
     queries,
     reduce,
     shape,
+    sorting,
     write,
 )
 from unspool.ops.table import PRIMITIVES, TABLE
@@ -33,9 +35,11 @@ __all__ = [
     "gather",
     "join",
     "linalg",
+    "nan",
     "product",
     "queries",
     "reduce",
     "shape",
+    "sorting",
     "write",
 ]

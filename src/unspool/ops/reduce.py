@@ -86,7 +86,7 @@ def _recurrence(a: Any, b: Any) -> Any:
     return b
 
 
-def _to_rows(x: Any, axis: tuple[int, ...]) -> Any:
+def rows_of(x: Any, axis: tuple[int, ...]) -> Any:
     """The reduced axes as one last axis."""
     kept = [k for k in range(x.ndim) if k not in axis]
     moved = np.transpose(x, (*kept, *axis))
@@ -104,7 +104,7 @@ def _from_rows(rows: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
 
 
 def _product_of_others(x: Any, axis: tuple[int, ...]) -> Any:
-    return _from_rows(_others(_to_rows(x, axis)), x.shape, axis)
+    return _from_rows(_others(rows_of(x, axis)), x.shape, axis)
 
 
 prod = general(
@@ -252,16 +252,18 @@ def _mean(a: Any, axis: Axes = None, dtype: Any = None, *, keepdims: bool = Fals
 def _var(a: Any, axis: Axes = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     axes = axes_of(axis, a.ndim)
     n = _count(a, axes)
-    deviation = a - _sum(a, axes, dtype, keepdims=True) / n
-    square = deviation * deviation
-    if deviation.dtype.kind == "c":
-        square = np.real(deviation) * np.real(deviation) + np.imag(deviation) * np.imag(deviation)
+    square = squared(a - _sum(a, axes, dtype, keepdims=True) / n)
     return _sum(square, axes, keepdims=keepdims) / max(n - ddof, 0)
 
 
 @implements(np.std)
 def _std(a: Any, axis: Axes = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     return root(_var(a, axis, dtype, ddof=ddof, keepdims=keepdims))
+
+
+def squared(x: Any) -> Any:
+    """The square of the absolute value."""
+    return np.real(x) * np.real(x) + np.imag(x) * np.imag(x) if x.dtype.kind == "c" else x * x
 
 
 def root(square: Any) -> Any:
