@@ -1,0 +1,84 @@
+"""Machine code by content: shared where steps compute the same, apart where any bit of them differs."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.codegen.test_emit import adjoint_of
+from unspool.adjoint import Adjoint
+from unspool.codegen import build as module
+from unspool.codegen.build import build, is_built
+from unspool.errors import UnsupportedError
+
+
+def _times(factor: Any) -> Adjoint:
+    return adjoint_of(lambda k, s, x, c: ([s[0] * factor], []), [np.ones(1)], [])
+
+
+def test_equal_steps_share_code_and_others_do_not() -> None:
+    one = _times(0.625)
+    assert not is_built(one)
+    compiled = build(one)
+    assert is_built(one)
+    assert is_built(_times(0.625))
+    assert build(_times(0.625)) is compiled
+    for other in (0.625 + 2**-53, -0.625, np.full(1, 0.625) + 1e-16, np.nan):
+        assert not is_built(_times(other))
+    assert compiled.seconds > 0
+    assert "0.625" in compiled.source
+    assert compiled.n_statements == compiled.source.count(" = ")
+    assert len(compiled.drive.signatures) == 1
+
+
+def test_a_step_that_is_refused_leaves_nothing_behind() -> None:
+    adjoint = adjoint_of(lambda k, s, x, c: ([np.linalg.solve(np.eye(2) * 3.0, s[0])], []), [np.ones(2)], [])
+    for _ in range(2):
+        with pytest.raises(UnsupportedError, match="solve in"):
+            build(adjoint)
+        assert not is_built(adjoint)
+
+
+def test_what_the_compiler_refuses_is_refused_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "emit", lambda adjoint: _SOURCE_OF_TEXT)
+    adjoint = _times(0.375)
+    with pytest.raises(UnsupportedError, match="the compiler does not take the step"):
+        build(adjoint)
+    assert not is_built(adjoint)
+
+
+_SOURCE_OF_TEXT = """
+from numba import njit
+def advance(): pass
+@njit
+def drive(*args):
+    return args[0] + "text"
+"""
+
+
+def test_the_steps_used_least_recently_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_compile", lambda source: object())
+    monkeypatch.setattr(module, "_BUILT", type(module._BUILT)())
+    monkeypatch.setattr(module, "_MOST", 3)
+    steps = [_times(100.0 + k) for k in range(4)]
+    for step in steps[:3]:
+        build(step)
+    build(steps[0])
+    build(steps[3])
+    assert [is_built(step) for step in steps] == [True, False, True, True]
+
+
+def test_threads_that_build_one_step_share_it() -> None:
+    barrier = threading.Barrier(8)
+
+    def work(number: int) -> Any:
+        adjoint = _times(0.8125)
+        barrier.wait()
+        return build(adjoint)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(map(id, pool.map(work, range(8))))) == 1
