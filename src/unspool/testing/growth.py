@@ -59,8 +59,8 @@ class AdjointGrowth:
             return (
                 f"{per_step}: after {self.horizon_steps:,.0f} steps the last digit of the state decides the first "
                 f"one of the gradient. Over {n:,} steps it belongs to this one trajectory and says nothing about "
-                "averages: the system is chaotic, or the scheme is unstable. Differentiate shorter windows (multiple shooting), or "
-                "use shadowing or ensemble sensitivities."
+                "averages: the system is chaotic, or the scheme is unstable. Differentiate shorter windows (multiple "
+                "shooting), or use shadowing or ensemble sensitivities."
             )
         if self.rate > 0:
             return (
