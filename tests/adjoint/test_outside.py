@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import pytest
 
 from unspool.adjoint import outside
 
+settings = ModuleType("settings")
+settings.__dict__.update(RNG=np.random.default_rng(5), LEVEL=0)
 COUNTER = [0]
 TOTAL = 0
 RNG = np.random.default_rng(1)
@@ -81,6 +83,9 @@ CHANGES: list[Any] = [
     ("innervalue", _closure(np.zeros((4, 4)).T[::2], lambda v: v.__setitem__((1, 1), -0.0))),
     ("innervalue", _closure(random.Random(4), lambda v: v.random())),
     ("innervalue.a.b", _closure(SimpleNamespace(a=SimpleNamespace(b=1)), lambda v: v.a.__dict__.update(b=2))),
+    ("innervalue", _closure(np.random.default_rng(2).normal, lambda draw: [draw()])),
+    ("settings.RNG", lambda: settings.RNG.normal()),
+    ("settings.LEVEL", lambda: settings.__dict__.update(LEVEL=settings.LEVEL + 1)),
     ("[0]", partial(lambda v: v.__setitem__(0, 1), [0])),
     ("[0]", partial(lambda v: v.__setitem__(0, 1), v=[0])),
 ]
@@ -111,6 +116,12 @@ def test_what_changes_nothing_is_left_in_peace() -> None:
     assert not _changed(step, 2.0)
     assert outside(step)
     assert _changed(lambda: weights.__setitem__(0, 5.0))
+
+
+def test_large_arrays_are_looked_at_in_part() -> None:
+    large = np.zeros((3, 2**21))
+    assert _changed(lambda: large.__setitem__(slice(None), 1.0))
+    assert outside(lambda: large) == outside(lambda: large)
 
 
 def test_many_objects_are_looked_at_in_bounded_time() -> None:

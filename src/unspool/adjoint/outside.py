@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 from zlib import crc32
 
@@ -18,6 +18,7 @@ import numpy as np
 from unspool.ir.listener import Traced
 
 _MOST_OBJECTS = 2000
+_MOST_BYTES = 2**24  # of an array that are looked at; of a larger one a part, evenly spread
 _OURS = frozenset(["unspool", "numpy", "scipy", "builtins", "functools", "random"])
 """Packages whose functions are followed into their closures only, and whose objects are not looked into."""
 
@@ -52,7 +53,8 @@ def outside(function: Callable[..., Any]) -> dict[str, Any]:
 def _content(value: Any) -> Any:
     match value:
         case np.ndarray() if value.dtype.kind != "O":
-            return value.shape, crc32(np.ascontiguousarray(value).data)
+            stride = -(-value.nbytes // _MOST_BYTES) or 1
+            return value.shape, crc32(np.ascontiguousarray(value.flat[::stride] if stride > 1 else value).data)
         case np.random.Generator():
             return repr(value.bit_generator.state)
         case np.random.RandomState():
@@ -72,6 +74,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from _of_function(value)
     elif isinstance(value, MethodType):
         yield from (("", value.__func__), ("", value.__self__))
+    elif isinstance(value, BuiltinMethodType):  # rng.normal, kept under a name of its own
+        yield "", value.__self__
     elif isinstance(value, partial):
         yield from (("", value.func), ("", value.args), ("", value.keywords))
     elif isinstance(value, list | tuple | set):
@@ -101,9 +105,13 @@ def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
         return
     yield from (("", default) for default in (function.__defaults__ or ()))
     yield from (function.__kwdefaults__ or {}).items()
-    for name in _names(function.__code__):
+    names = [*_names(function.__code__)]
+    for name in names:
         if name in function.__globals__:
-            yield name, function.__globals__[name]
+            value = function.__globals__[name]
+            yield name, value
+            if isinstance(value, ModuleType) and value.__name__.partition(".")[0] not in _OURS:
+                yield from ((f"{name}.{part}", value.__dict__[part]) for part in names if part in value.__dict__)
 
 
 def _names(code: CodeType) -> Iterator[str]:
