@@ -22,7 +22,7 @@ def nonlinear(i: int, u: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small loops be measured as large ones are."""
-    monkeypatch.setattr(probe, "SMALL", 0)
+    monkeypatch.setattr(probe, "at_once", lambda: 0)
     monkeypatch.setattr(probe, "TINY", 0)
 
 

@@ -29,7 +29,7 @@ from unspool.loop import Loop, progress_bar, reported, resident_bytes
 from unspool.memory import as_bytes
 from unspool.observers import LoopReport
 from unspool.plan import Auto, Plan, StepPrices, check_budget, choose, store_all
-from unspool.probe import SMALL, touch_seconds
+from unspool.probe import SMALL, at_once, touch_seconds
 from unspool.schedules import Schedule
 
 _MEASURED_STEPS = 1000
@@ -120,9 +120,9 @@ class CompiledSweep:
 
     def _plan(self, policy: Auto) -> Plan:
         """A step keeps its state and nothing else, so that a snapshot and a recorded step take the same."""
-        prices = StepPrices(self._bytes_per_state, self._bytes_per_state)
+        prices = StepPrices.untimed(self._bytes_per_state, self._bytes_per_state)
         budget = as_bytes(policy.memory)
-        if self._n * prices.residual_bytes <= min(budget, SMALL):
+        if self._n * prices.residual_bytes <= min(budget, at_once()):
             return store_all(self._n, prices, budget)
         check_budget(prices, budget)
         return choose(self._n, self._timed(prices), budget)

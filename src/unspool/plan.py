@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, isqrt
+from math import ceil, isnan, isqrt, nan
 
 from unspool.errors import BudgetError
 from unspool.memory import Memory, human_bytes
@@ -54,6 +54,11 @@ class StepPrices:
     turn_seconds: float = 0.0
     touch_seconds: float = 0.0
     first_bytes: int = 0
+
+    @classmethod
+    def untimed(cls, state_bytes: int, residual_bytes: int) -> StepPrices:
+        """Bytes without seconds (nan), for plans that need none."""
+        return cls(state_bytes, residual_bytes, advance_seconds=nan, record_seconds=nan, reverse_seconds=nan)
 
     @property
     def least_bytes(self) -> int:
@@ -148,7 +153,7 @@ def _row(p: Prediction, *, chosen: bool) -> tuple[str, ...]:
         f"{p.steps:,}",
         factor,
         human_bytes(p.peak_bytes),
-        f"{p.seconds:.4g}",
+        "not timed" if isnan(p.seconds) else f"{p.seconds:.4g}",
     )
 
 

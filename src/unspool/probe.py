@@ -16,7 +16,7 @@ from unspool.memory import as_bytes
 from unspool.plan import Auto, Plan, StepPrices, check_budget, choose, choose_online, store_all
 from unspool.schedules import OnlineSchedule, StoreAll
 from unspool.stores import RamStore
-from unspool.stores.arena import keep_heap
+from unspool.stores.arena import KEPT_BYTES, keep_heap
 
 MOST_STEPS, LONGEST_SECONDS = 12, 0.02
 """How many steps are timed at most, and how long: two always, more while they are short."""
@@ -28,7 +28,12 @@ TINY = 2**20
 """Bytes below which nobody asks how much memory the machine has left."""
 
 SMALL = 32 * 2**20
-"""Bytes below which storing everything is taken without measuring times: it stays in or near the caches."""
+"""Bytes that stay in or near the caches, and on the heap of any C library."""
+
+
+def at_once() -> int:
+    """Bytes up to which storing everything is taken without a clock: nothing is faster where memory has no price."""
+    return KEPT_BYTES if keep_heap() else SMALL
 
 
 class Probe:
@@ -45,16 +50,16 @@ class Probe:
 
     def plan(self, policy: Auto, n_steps: int, *, timed: bool = False) -> Plan:
         """Measure, and choose; BudgetError if nothing fits. Small loops are timed only when that is asked for."""
-        prices = self._sizes() if n_steps else StepPrices(self._kernels.layout.n_bytes, 0)
+        prices = self._sizes() if n_steps else StepPrices.untimed(self._kernels.layout.n_bytes, 0)
         everything = n_steps * prices.residual_bytes
         if policy.memory is None and everything <= TINY and not timed:
             return store_all(n_steps, prices, TINY)
         budget = as_bytes(policy.memory)
-        if n_steps == 0 or (everything <= min(budget, SMALL) and not timed):
+        if n_steps == 0 or (everything <= min(budget, at_once()) and not timed):
             return store_all(n_steps, prices, budget)
         check_budget(prices, budget)  # before more is run
         prices = self._second(prices, n_steps, budget)
-        if prices.taped_bytes(n_steps) <= min(budget, SMALL) and not timed:
+        if prices.taped_bytes(n_steps) <= min(budget, at_once()) and not timed:
             return store_all(n_steps, prices, budget)
         plan = choose(n_steps, self._times(prices, n_steps, budget), budget)
         if not isinstance(plan.schedule, StoreAll):
@@ -71,7 +76,7 @@ class Probe:
         """Record step 0 and weigh its residuals."""
         _, reached, residuals = self._run_record(0)
         weight = self._kernels.residual_bytes(residuals) if reached else 0
-        return StepPrices(self._kernels.layout.n_bytes, weight)
+        return StepPrices.untimed(self._kernels.layout.n_bytes, weight)
 
     def _second(self, prices: StepPrices, n_steps: int, budget: int) -> StepPrices:
         """Record step 1 as well, if there is room: with step 0 it takes less than twice as much where they share."""
