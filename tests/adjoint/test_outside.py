@@ -84,7 +84,7 @@ CHANGES: list[Any] = [
     ("innervalue", _closure(random.Random(4), lambda v: v.random())),
     ("innervalue.a.b", _closure(SimpleNamespace(a=SimpleNamespace(b=1)), lambda v: v.a.__dict__.update(b=2))),
     ("innervalue", _closure(np.random.default_rng(2).normal, lambda draw: [draw()])),
-    ("settings.RNG", lambda: settings.RNG.normal()),
+    ("settings.RNG", lambda: settings.RNG.normal(2)),
     ("settings.LEVEL", lambda: settings.__dict__.update(LEVEL=settings.LEVEL + 1)),
     ("[0]", partial(lambda v: v.__setitem__(0, 1), [0])),
     ("[0]", partial(lambda v: v.__setitem__(0, 1), v=[0])),
