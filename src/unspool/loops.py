@@ -179,7 +179,8 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
 
     Runs the first steps, at most twelve, to weigh a state (bytes) and the residuals of a step (bytes), and to time a
     step forwards and backwards (seconds). Printed, the plan is a table; ``plan.frontier()`` is the curve of memory
-    against time. Raises `BudgetError` with the least memory that works.
+    against time. Arrays that the step takes from the code around it are weighed as constants. Raises `BudgetError` with
+    the least memory that works.
 
     >>> import numpy as np, unspool
     >>> chosen = unspool.plan(lambda i, u: np.sin(u), np.ones(1000), 10_000, memory="10 MB")
