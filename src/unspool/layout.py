@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 from zlib import crc32
 
 import numpy as np
+
+from unspool.errors import DetachedError
 
 _X87_BITS = 63
 
@@ -48,6 +50,13 @@ class ArrayType:
     def nbytes(self) -> int:
         """The bytes of a contiguous array of this type."""
         return self.size * self.dtype.itemsize
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        """Refuse: NumPy would make an object of it, which compares and computes without an error."""
+        raise DetachedError(
+            f"a value of type {self} is not known yet, while a program is traced, and was about to become a plain "
+            "array. Its steps cannot be compiled: use compile=False, or leave it traced."
+        )
 
     def __str__(self) -> str:
         return f"{self.dtype.kind}{8 * self.dtype.itemsize}[{', '.join(map(str, self.shape))}]"
