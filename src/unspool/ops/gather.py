@@ -95,7 +95,8 @@ def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 
 # --- take -------------------------------------------------------------------------------------------------------------
 @implements(np.take)
-def _take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
+def take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
+    """Elements at these positions, plain or traced ones; `numpy.take` looks at its first operand only."""
     a, indices = as_array(a), as_array(indices)
     if axis is None:
         a, axis = np.ravel(a), 0
@@ -117,12 +118,12 @@ def _take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise")
 
 @implements(np.compress)
 def _compress(condition: Any, a: Any, axis: int | None = None) -> Any:
-    return np.take(a, np.flatnonzero(condition), axis=axis)
+    return take(a, np.flatnonzero(condition), axis=axis)
 
 
 @implements(np.extract)
 def _extract(condition: Any, arr: Any) -> Any:
-    return np.take(np.ravel(arr), np.flatnonzero(condition))
+    return take(np.ravel(arr), np.flatnonzero(condition))
 
 
 @implements(np.choose)
@@ -150,7 +151,7 @@ def _choose(a: Any, choices: Sequence[Any], *, mode: str = "raise") -> Any:
 def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     if axis is None:
         arr, axis = np.ravel(arr), 0
-    return np.take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis=axis)
+    return take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis=axis)
 
 
 @implements(np.insert)
@@ -171,7 +172,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     shape = (*arr.shape[:along_axis], count, *arr.shape[along_axis + 1 :])
     joined = np.concatenate((arr, np.astype(np.broadcast_to(values, shape), arr.dtype)), axis=along_axis)
     order = np.insert(np.arange(n), obj, np.arange(n, n + count))
-    return np.take(joined, order, axis=along_axis)
+    return take(joined, order, axis=along_axis)
 
 
 @implements(np.resize)
