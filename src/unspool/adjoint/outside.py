@@ -99,7 +99,7 @@ def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
             continue
         if not ours:
             yield name, inner
-        elif callable(inner) or _is_ours(type(inner)):
+        elif callable(inner) or type(inner).__module__.startswith("unspool."):  # not what a loop notes for itself
             yield "", inner
     if ours:
         return
