@@ -87,7 +87,7 @@ def test_vector_norms(order: Any) -> None:
     agrees(lambda x: np.linalg.norm(x, order), some(5).astype(np.float32), tolerance=5e-2, h=1e-2)
 
 
-@pytest.mark.parametrize("order", [None, "fro", 1, -1, np.inf, -np.inf])
+@pytest.mark.parametrize("order", [None, "fro", 1, -1, np.inf, -np.inf, 2, -2, "nuc"])
 def test_matrix_norms(order: Any) -> None:
     agrees(lambda x: np.linalg.norm(x, order), some(3, 4))
     agrees(lambda x: np.linalg.norm(x, order, keepdims=True), some(3, 4))
@@ -118,12 +118,10 @@ def test_norms_of_zero_have_the_derivative_zero(order: Any) -> None:
         assert np.isfinite(tangent)
 
 
-def test_norms_without_a_rule() -> None:
-    for order in ("nuc", 2, -2):
-        with pytest.raises(unspool.errors.UnsupportedError, match="ord="):
+def test_norms_that_do_not_exist() -> None:
+    for order in (3, "other"):
+        with pytest.raises(ValueError, match="Invalid norm order"):
             unspool.grad(lambda x, o=order: np.linalg.norm(x, o))(A)
-    with pytest.raises(unspool.errors.UnsupportedError, match=r"numpy\.linalg\.(_linalg\.)?svd"):
-        unspool.grad(lambda x: np.sum(np.linalg.svd(x)[1]))(A)
 
 
 @pytest.mark.parametrize("name", ["solve", "inv", "det", "cholesky"])

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import UnsupportedError
 from unspool.ir.listener import bind, primal
 from unspool.ir.primitive import Primitive, Pull, Read
 from unspool.layout import ArrayType
@@ -20,12 +19,14 @@ from unspool.ops.shape import Axes, axes_of
 from unspool.ops.table import enrol, implements
 
 
-def _turned(a: Any) -> Any:
+def turned(a: Any) -> Any:
+    """The transpose of each matrix."""
     return np.swapaxes(a, -1, -2)
 
 
-def _adjoint(a: Any) -> Any:
-    return np.conj(_turned(a)) if a.dtype.kind == "c" else _turned(a)
+def adjoint(a: Any) -> Any:
+    """The conjugate transpose of each matrix."""
+    return np.conj(turned(a)) if a.dtype.kind == "c" else turned(a)
 
 
 def _spd(*batch: int, n: int = 3) -> Any:
@@ -44,8 +45,8 @@ def _inexact(*types: Any) -> np.dtype[Any]:
 # --- solve ------------------------------------------------------------------------------------------------------------
 def _solve_transposed(a: Any, ct: Any, vector: bool) -> Any:
     if vector:  # of a stack of systems too: NumPy takes only a right-hand side with one axis for a vector
-        return np.linalg.solve(_turned(a), ct[..., None])[..., 0]
-    return np.linalg.solve(_turned(a), ct)
+        return np.linalg.solve(turned(a), ct[..., None])[..., 0]
+    return np.linalg.solve(turned(a), ct)
 
 
 def _solve_pull(wanted: int, n: int, plain: bool) -> Pull:
@@ -54,7 +55,7 @@ def _solve_pull(wanted: int, n: int, plain: bool) -> Pull:
         w = _solve_transposed(a, ct, vector)
         cts = []
         if wanted & 1:
-            of_a = w[..., :, None] * y[..., None, :] if vector else w @ _turned(y)
+            of_a = w[..., :, None] * y[..., None, :] if vector else w @ turned(y)
             cts.append(cast(unbroadcast(-of_a, a.shape), a.dtype))
         if wanted & 2:
             cts.append(cast(unbroadcast(w, b.shape), b.dtype))
@@ -106,7 +107,7 @@ def _solve(a: Any, b: Any) -> Any:
 # --- inverse and determinant ------------------------------------------------------------------------------------------
 inv = general(
     np.linalg.inv,
-    lambda ct, y, a: -(_turned(y) @ ct @ _turned(y)),
+    lambda ct, y, a: -(turned(y) @ ct @ turned(y)),
     name="inv",
     jvp=lambda tangents, y, a: -(y @ tangents[0] @ y),
     type_rule=lambda a: a,
@@ -123,7 +124,7 @@ def _cofactors(y: Any, a: Any) -> Any:
     """The derivative of the determinant with respect to each element."""
     value = primal(y)
     if isinstance(value, ArrayType) or np.all(value != 0):
-        return y[..., None, None] * _turned(np.linalg.inv(a))
+        return y[..., None, None] * turned(np.linalg.inv(a))
     n = a.shape[-1]  # singular: the definition, in O(n**5), which is not wrong
     rows = [[_minor(a, i, j) * (-1.0) ** (i + j) for j in range(n)] for i in range(n)]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
@@ -162,11 +163,11 @@ def _slogdet_vjp(ct: Any, y: Any, a: Any) -> Any:
         factor = factor + np.imag(of_sign * y[0]) * 1j
     elif of_log is None:
         return np.zeros(a.shape, a.dtype)
-    return cast(factor[..., None, None] * _turned(np.linalg.inv(a)), a.dtype)
+    return cast(factor[..., None, None] * turned(np.linalg.inv(a)), a.dtype)
 
 
 def _slogdet_jvp(tangents: tuple[Any], y: Any, a: Any) -> tuple[Any, Any]:
-    change = np.sum(tangents[0] * _turned(np.linalg.inv(a)), axis=(-2, -1))
+    change = np.sum(tangents[0] * turned(np.linalg.inv(a)), axis=(-2, -1))
     if a.dtype.kind != "c":
         return None, change
     return y[0] * 1j * np.imag(change), np.real(change)
@@ -199,15 +200,15 @@ def _cholesky_vjp(ct: Any, y: Any, a: Any) -> Any:
     """NumPy reads the lower triangle of a only, so that this is where the cotangent lies."""
     inverse = np.linalg.inv(y)
     ct = np.conj(ct) if ct.dtype.kind == "c" else ct
-    s = _adjoint(inverse) @ _half(_adjoint(y) @ ct) @ inverse
-    lower = _half(s + _adjoint(s))
+    s = adjoint(inverse) @ _half(adjoint(y) @ ct) @ inverse
+    lower = _half(s + adjoint(s))
     return np.conj(lower) if ct.dtype.kind == "c" else lower
 
 
 def _cholesky_jvp(tangents: tuple[Any], y: Any, a: Any) -> Any:
     lower = _half(tangents[0])
     inverse = np.linalg.inv(y)
-    return y @ _half(inverse @ (lower + _adjoint(lower)) @ _adjoint(inverse))
+    return y @ _half(inverse @ (lower + adjoint(lower)) @ adjoint(inverse))
 
 
 cholesky = general(
@@ -226,7 +227,7 @@ cholesky = general(
 
 @implements(np.linalg.cholesky)
 def _cholesky(a: Any, *, upper: bool = False) -> Any:
-    return _adjoint(bind(cholesky, _adjoint(a))) if upper else bind(cholesky, a)
+    return adjoint(bind(cholesky, adjoint(a))) if upper else bind(cholesky, a)
 
 
 @implements(np.linalg.matrix_power)
@@ -301,12 +302,14 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
     if order is None or order in ("f", "fro"):
         return root(np.sum(_squared(x), axis=axes, keepdims=keepdims))
     row, column = axes
+    if order in (2, -2, "nuc"):
+        values = np.linalg.svd(np.moveaxis(x, axes, (-2, -1)), compute_uv=False)
+        of_values = np.sum if order == "nuc" else np.max if order == 2 else np.min
+        norm = of_values(values, axis=-1)
+        return np.expand_dims(norm, axes) if keepdims else norm
     summed = {1: row, -1: row, np.inf: column, -np.inf: column}.get(order)
     if summed is None:
-        raise UnsupportedError(
-            f"numpy.linalg.norm: no derivative rule for the matrix norm ord={order!r} (with a rule: None, 'fro', 1, "
-            "-1, inf, -inf). Use the Frobenius norm, or give it a rule with unspool.custom_vjp."
-        )
+        raise ValueError(f"Invalid norm order {order!r} for matrices")
     sums = np.sum(np.abs(x), axis=summed, keepdims=True)
     over = column if summed == row else row
     extreme = (np.max if order > 0 else np.min)(sums, axis=over, keepdims=True)

@@ -46,7 +46,7 @@ def _nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
 # --- statistics -------------------------------------------------------------------------------------------------------
 def _shared(total: Any, n: Any) -> Any:
     """``total / n``, NaN where n is not positive."""
-    quotient = total / np.maximum(n, 1).astype(total.real.dtype)
+    quotient = total / np.maximum(n, 1).astype(np.empty(0, total.dtype).real.dtype)
     return np.where(n > 0, quotient, np.nan)
 
 
