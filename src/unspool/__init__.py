@@ -59,6 +59,8 @@ _ON_DEMAND = {  # imported when they are asked for: the machine, the compiler
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("unspool.testing")
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_ON_DEMAND[name]), name)

@@ -183,7 +183,8 @@ STATE: tuple[Any, ...] = (
 )
 
 
-def _state(step: int) -> tuple[Any, ...]:
+def state_of(step: int) -> tuple[Any, ...]:
+    """The state that a test keeps for a step."""
     return tuple([np.asarray(leaf) + np.asarray(step).astype(np.asarray(leaf).dtype) for leaf in STATE])
 
 
@@ -233,20 +234,20 @@ class StoreContract:
         second = store.get(0)
         _assert_same_bits(second, STATE)
         store.drop(0)
-        store.put(1, _state(1))
+        store.put(1, state_of(1))
         _assert_same_bits(second, STATE)
         store.close()
 
     def test_two_stores_keep_apart(self) -> None:
         """What one store does is nothing to another."""
         one, other = self.store(), self.store()
-        one.put(0, _state(1))
-        other.put(0, _state(2))
-        _assert_same_bits(one.get(0), _state(1))
+        one.put(0, state_of(1))
+        other.put(0, state_of(2))
+        _assert_same_bits(one.get(0), state_of(1))
         one.close()
         third = self.store()
-        third.put(0, _state(3))
-        _assert_same_bits(other.get(0), _state(2))
+        third.put(0, state_of(3))
+        _assert_same_bits(other.get(0), state_of(2))
         other.close()
         third.close()
 
@@ -283,7 +284,7 @@ class StoreContract:
         for number in range(30):
             verb, step = draw.choice(["put", "get", "drop"]), draw.randint(0, 5)
             if verb == "put" and step not in model:
-                model[step] = _state(number)
+                model[step] = state_of(number)
                 store.put(step, model[step])
             elif verb == "get" and step in model:
                 _assert_same_bits(store.get(step), model[step])
