@@ -3,8 +3,8 @@
 The rules follow Giles, "An extended collection of matrix derivative results" (2008), and Townsend, "Differentiating the
 singular value decomposition" (2016), without conjugates in the pairing. Eigenvectors and singular vectors have no
 derivative where values coincide, and complex ones are determined up to a phase only: where a cotangent asks for either,
-the rule raises. Tangents of complex vectors are those that leave the phase alone: conj(v) @ dv is real. While a program is
-being traced there are no values to look at, and coinciding ones give inf or NaN.
+the rule raises. Tangents of complex vectors are those that leave the phase alone: conj(v) @ dv is real. While a program
+is being traced there are no values to look at, and coinciding ones give inf or NaN.
 """
 
 from __future__ import annotations

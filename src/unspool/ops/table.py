@@ -7,8 +7,10 @@ that are modelled, and any other keyword is refused by name.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,14 +49,46 @@ class Entry:
         return self.call(*args, **kwargs)
 
 
-TABLE: dict[Callable[..., Any], Entry] = {}
+LOADERS = {"scipy.special": "unspool.ops.special"}  # whose functions, and which module enrols them when one is met
+
+
+class Table(dict[Callable[..., Any], Entry]):
+    """Function to `Entry`. Functions of packages that are slow to import are enrolled when the first one is met."""
+
+    def __missing__(self, function: Callable[..., Any]) -> Entry:
+        source = _source(function)
+        if source is not None and LOADERS[source] not in sys.modules:
+            import_module(LOADERS[source])
+            if function in self:
+                return self[function]
+        raise KeyError(function)
+
+    def get(self, function: Callable[..., Any], default: Any = None) -> Any:
+        """The entry of a function, or the default where there is none."""
+        try:
+            return self[function]
+        except KeyError:
+            return default
+
+
+def _source(function: Callable[..., Any]) -> str | None:
+    """The package among `LOADERS` that a ufunc comes from; whoever holds one has imported it already."""
+    name = getattr(function, "__name__", "")
+    for source in LOADERS:
+        rooms = (sys.modules.get(source), sys.modules.get(f"{source}._ufuncs"))
+        if isinstance(function, np.ufunc) and any(getattr(room, name, None) is function for room in rooms):
+            return source
+    return None
+
+
+TABLE = Table()
 PRIMITIVES: dict[str, Primitive] = {}
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """The name under which a user knows a NumPy function: ``numpy.linalg.solve``."""
     if isinstance(function, np.ufunc):
-        return f"numpy.{function.__name__}"
+        return f"{_source(function) or 'numpy'}.{function.__name__}"
     return f"{getattr(function, '__module__', '')}.{getattr(function, '__name__', function)}"
 
 
