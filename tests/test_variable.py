@@ -524,7 +524,6 @@ def test_a_traced_value_in_a_plain_array_raises_and_points_to_one_that_can_hold_
         lambda x: np.add(x, 1.0, where=POINT > 0),
         lambda x: np.add(x, 1.0, dtype=np.float32),
         lambda x: np.multiply.at(x, [0], 2.0),
-        lambda x: np.copyto(x, 1.0),
         np.vectorize(math.sin),
         lambda x: np.apply_along_axis(np.sum, 0, x),
         lambda x: np.ravel(x, order="K"),

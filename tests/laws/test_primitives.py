@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import unspool
-import unspool.ops.special  # enrolled on demand otherwise
+import unspool.ops.further  # enrolled on demand otherwise
+import unspool.ops.special
 from unspool.ir.evaluate import evaluate
 from unspool.ir.listener import bind
 from unspool.ir.primitive import Primitive, Read

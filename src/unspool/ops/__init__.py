@@ -1,34 +1,22 @@
 """The mathematics: every NumPy function that can be differentiated, one file per family.
 
-Importing this package fills `TABLE`, NumPy function to `Entry`, and `PRIMITIVES`, name to `Primitive`.
+Importing this package fills `TABLE`, NumPy function to `Entry`, and `PRIMITIVES`, name to `Primitive`, with the
+families that most programs use; the others, in `further`, are enrolled when a function is first met that is none of
+these.
 """
 
 from unspool.ops import (
     arithmetic,
     choice,
     convert,
-    convolution,
-    counting,
-    decompositions,
     einsum,
     elementary,
-    fft,
-    gather,
-    interpolate,
     join,
-    least_squares,
     linalg,
-    moments,
-    nan,
-    polynomial,
     product,
     queries,
     reduce,
-    refused,
     shape,
-    sorting,
-    standard,
-    write,
 )
 from unspool.ops.table import PRIMITIVES, TABLE
 
@@ -38,26 +26,12 @@ __all__ = [
     "arithmetic",
     "choice",
     "convert",
-    "convolution",
-    "counting",
-    "decompositions",
     "einsum",
     "elementary",
-    "fft",
-    "gather",
-    "interpolate",
     "join",
-    "least_squares",
     "linalg",
-    "moments",
-    "nan",
-    "polynomial",
     "product",
     "queries",
     "reduce",
-    "refused",
     "shape",
-    "sorting",
-    "standard",
-    "write",
 ]

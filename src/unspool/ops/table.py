@@ -49,16 +49,17 @@ class Entry:
         return self.call(*args, **kwargs)
 
 
+FURTHER = "unspool.ops.further"  # the module that enrols the rarer families of NumPy
 LOADERS = {"scipy.special": "unspool.ops.special"}  # whose functions, and which module enrols them when one is met
 
 
 class Table(dict[Callable[..., Any], Entry]):
-    """Function to `Entry`. Functions of packages that are slow to import are enrolled when the first one is met."""
+    """Function to `Entry`. What is rare, or from a package that is slow to import, is enrolled when it is first met."""
 
     def __missing__(self, function: Callable[..., Any]) -> Entry:
-        source = _source(function)
-        if source is not None and LOADERS[source] not in sys.modules:
-            import_module(LOADERS[source])
+        loader = LOADERS.get(_source(function) or "", FURTHER)
+        if loader not in sys.modules:
+            import_module(loader)
             if function in self:
                 return self[function]
         raise KeyError(function)
