@@ -113,6 +113,25 @@ def test_guarded_points() -> None:
         assert unspool.grad(sp.log_ndtr)(-30.0) == pytest.approx(30.0333, rel=1e-4)
 
 
+def test_many_threads_meet_a_family_first() -> None:
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import numpy as np
+import scipy.special as sp
+import unspool
+barrier = Barrier(8)
+
+def gradient(_):
+    barrier.wait()
+    return unspool.grad(lambda x: np.sum(sp.erf(np.sort(x))))(np.arange(3.0))
+
+with ThreadPoolExecutor(8) as pool:
+    assert len({tuple(g) for g in pool.map(gradient, range(8))}) == 1
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_what_is_no_ufunc_does_not_dispatch() -> None:
     with pytest.raises(DetachedError):
         unspool.grad(lambda x: sp.polygamma(1, x))(2.0)

@@ -9,6 +9,7 @@ is being traced there are no values to look at, and coinciding ones give inf or 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -39,6 +40,16 @@ def _diagonal(m: Any) -> Any:
 def _on_diagonal(d: Any) -> Any:
     """A stack of diagonal matrices."""
     return d[..., None] * _eye(d.shape[-1], d)
+
+
+@cache
+def _class_of(function: Any) -> Any:
+    return type(function(np.eye(1)))
+
+
+def _named(function: Any, *parts: Any) -> Any:
+    """The parts in the named tuple that NumPy returns; found out when it is needed, for the sake of quick imports."""
+    return _class_of(function)(*parts)
 
 
 def _known(value: Any) -> Any:
@@ -150,7 +161,6 @@ eigvalsh = general(
         ((_symmetric(3) + 0.3j * (some(3, 3) - some(3, 3).T),), {"lower": True}),
     ],
 )
-_Eigh = type(np.linalg.eigh(np.eye(1)))
 
 
 def _is_lower(uplo: str) -> bool:
@@ -161,7 +171,7 @@ def _is_lower(uplo: str) -> bool:
 
 @implements(np.linalg.eigh)
 def _eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803 - NumPy's name
-    return _Eigh(*bind(eigh, a, lower=_is_lower(UPLO)))
+    return _named(np.linalg.eigh, *bind(eigh, a, lower=_is_lower(UPLO)))
 
 
 @implements(np.linalg.eigvalsh)
@@ -238,12 +248,11 @@ eigvals = general(
         ((np.array([[1.0, 2.0], [-1.5, 0.5]]),), {}),
     ],
 )
-_Eig = type(np.linalg.eig(np.eye(1)))
 
 
 @implements(np.linalg.eig)
 def _eig(a: Any) -> Any:
-    return _Eig(*bind(eig, a))
+    return _named(np.linalg.eig, *bind(eig, a))
 
 
 @implements(np.linalg.eigvals)
@@ -343,7 +352,6 @@ svdvals = general(
     type_rule=lambda a: _svd_type(a)[1],
     samples=lambda: [*[((some(*shape),), {}) for shape in _SHAPES], ((some(3, 2) + 0.5j * some(3, 2, turn=0.3),), {})],
 )
-_Svd = type(np.linalg.svd(np.eye(1)))
 
 
 @implements(np.linalg.svd)
@@ -355,7 +363,7 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
             "numpy.linalg.svd: no derivative rule for full_matrices=True of a matrix that is not square, whose "
             "additional vectors are arbitrary. Pass full_matrices=False."
         )
-    return _Svd(*bind(svd, a))
+    return _named(np.linalg.svd, *bind(svd, a))
 
 
 @implements(np.linalg.svdvals)
@@ -406,7 +414,6 @@ qr = general(
         ((some(3, 2) + 0.5j * some(3, 2, turn=0.3),), {}),
     ],
 )
-_Qr = type(np.linalg.qr(np.eye(1)))
 
 
 @implements(np.linalg.qr)
@@ -423,4 +430,4 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
             "columns, q, r = np.linalg.qr(a[..., :m]), and multiply the others by np.conj(q.T)."
         )
     q, r = bind(qr, a)
-    return r if mode == "r" else _Qr(q, r)
+    return r if mode == "r" else _named(np.linalg.qr, q, r)

@@ -57,11 +57,9 @@ class Table(dict[Callable[..., Any], Entry]):
     """Function to `Entry`. What is rare, or from a package that is slow to import, is enrolled when it is first met."""
 
     def __missing__(self, function: Callable[..., Any]) -> Entry:
-        loader = LOADERS.get(_source(function) or "", FURTHER)
-        if loader not in sys.modules:
-            import_module(loader)
-            if function in self:
-                return self[function]
+        import_module(LOADERS.get(_source(function) or "", FURTHER))  # waits while another thread imports it
+        if function in self:
+            return self[function]
         raise KeyError(function)
 
     def get(self, function: Callable[..., Any], default: Any = None) -> Any:
