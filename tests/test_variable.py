@@ -655,3 +655,19 @@ def test_a_method_without_a_rule_says_so() -> None:
         unspool.grad(lambda x: x.sort())(np.ones(3))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         unspool.grad(lambda x: x.nonsense)(np.ones(3))
+
+
+def test_add_at_adds_up_duplicates_and_differentiates() -> None:
+    index = np.array([0, 2, 0])
+
+    def f(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        u = np.copy(x)
+        np.add.at(u, index, v)
+        return np.sum(u**2)
+
+    x, v = np.arange(1.0, 4.0), np.array([0.5, 1.5, 2.0])
+    after = x.copy()
+    np.add.at(after, index, v)
+    gx, gv = unspool.grad(f, argnums=(0, 1))(x, v)
+    np.testing.assert_allclose(gx, 2 * after)
+    np.testing.assert_allclose(gv, 2 * after[index])

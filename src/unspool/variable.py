@@ -262,7 +262,7 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         entry = TABLE.get(ufunc)
     else:
         name = f"{name}.{method}"
-        entry = TABLE.get(_METHODS.get((ufunc, method), len))
+        entry = TABLE.get(_METHODS.get((ufunc, method)) or getattr(ufunc, method))
     if entry is None:
         raise UnsupportedError(
             f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give "
