@@ -74,7 +74,7 @@ class Tracer(Listener):
         operands = tuple(map(self.atom, args))
         types = result_types(primitive, tuple(a.value if isinstance(a, Literal) else a.type for a in operands), params)
         outputs = tuple(map(self.var, types))
-        self.equations.append(Equation(primitive, operands, tuple(params.items()), outputs, _line()))
+        self.equations.append(Equation(primitive, operands, tuple(params.items()), outputs, user_line()))
         results = tuple([Variable(var.type, self, var) for var in outputs])
         return results if primitive.multiple else results[0]
 
@@ -87,8 +87,8 @@ class Tracer(Listener):
         return bind(primitive, x)
 
 
-def _line() -> str | None:
-    """The innermost line outside this package."""
+def user_line() -> str | None:
+    """The innermost line outside this package, as ``file.py:12``."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename

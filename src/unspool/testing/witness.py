@@ -7,13 +7,11 @@ and memory stays what the policy says.
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import getclosurevars
-from os.path import basename, dirname
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,9 @@ from unspool.loop import Loop
 from unspool.loop_rules import loop_primitive, loop_vjp_primitive
 from unspool.plan import Auto
 from unspool.schedules import Online, Revolve
+from unspool.tracer import user_line
 from unspool.tree import flatten
 from unspool.variable import Variable
-
-_HERE = dirname(dirname(__file__))
 
 _SLOTS = 20  # snapshots of a loop that would else choose a policy by running steps out of turn
 
@@ -125,7 +122,7 @@ class Witness(Listener):
             y = call(*values)
             plain = isinstance(y, Traced) or getattr(y, "dtype", None) is None or y.dtype.kind not in "fc"
             return y if plain else self.constant(y)
-        y, found = self.ear.hear(Operation(primitive, params, line(), self.place), call, values, notes)
+        y, found = self.ear.hear(Operation(primitive, params, user_line(), self.place), call, values, notes)
         if not primitive.multiple:
             return Variable(y, self, found[0])
         return tuple([Variable(part, self, note) for part, note in zip(y, found, strict=True)])
@@ -221,14 +218,3 @@ def _step(loop: Loop, ear: Ear, place: str) -> Callable[..., tuple[list[Any], li
 
 def _name(loop: Loop, position: int) -> str:
     return loop.names[position] if position < len(loop.names) else ""
-
-
-def line() -> str | None:
-    """The innermost line outside this package, as ``file.py:12``."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_HERE):
-            return f"{basename(name)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
