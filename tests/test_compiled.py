@@ -820,3 +820,15 @@ def test_a_schedule_of_the_user_is_carried_out_as_it_is() -> None:
     for schedule in schedules:
         found = grad(loss_of_u, argnums=(0, 1))(U, P, 12, compile=True, policy=schedule)
         assert same_bits([*found], [*grad(loss_of_u, argnums=(0, 1))(U, P, 12, compile=True, policy="none")])
+
+
+def test_a_field_is_not_even_traced() -> None:
+    calls = []
+
+    def step(i: int, u: np.ndarray) -> np.ndarray:
+        calls.append(i)
+        return 0.5 * u
+
+    with pytest.raises(UnspoolError, match="10000 numbers"):
+        unspool.grad(lambda u: np.sum(unspool.fori_loop(0, 3, step, u, compile=True)))(np.ones((100, 100)))
+    assert not calls

@@ -20,7 +20,7 @@ from unspool.closure import aside
 from unspool.codegen.build import Compiled, build, is_built
 from unspool.codegen.drive import Drive
 from unspool.codegen.fallback import Surroundings
-from unspool.codegen.scalars import MOST_STEPS
+from unspool.codegen.scalars import MOST_STATEMENTS, MOST_STEPS
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import active, primal
 from unspool.kernels import State
@@ -206,6 +206,12 @@ def _traced(loop: Loop, init: State, xs: Sequence[np.ndarray], values: list[Any]
     for t in (*state, *inputs):
         if t.dtype != np.float64:
             raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
+    size = sum(t.size for t in (*state, *inputs))
+    if size > MOST_STATEMENTS:
+        raise UnsupportedError(
+            f"the state and inputs of {loop.name} are {size} numbers; steps of up to {MOST_STATEMENTS} statements are "
+            "compiled"
+        )
     captures = loop.captures
 
     def value_type(position: int) -> ArrayType:
