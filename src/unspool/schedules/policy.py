@@ -46,4 +46,7 @@ def as_schedule(policy: str | Schedule) -> Schedule:
             f"unspool.interop.checkpoint_schedules.from_checkpoint_schedules({kind.__name__}, ...)"
         )
     accepted = "; ".join(explanation for _, explanation in POLICIES.values())
-    raise PolicyError(f"there is no policy {policy!r}; a policy is a Schedule, or one of: {accepted}")
+    raise PolicyError(
+        f"there is no policy {policy!r}; a policy is a Schedule, or one of: {accepted}. Loops also take 'auto': what is "
+        "fastest within memory="
+    )
