@@ -47,6 +47,6 @@ def as_schedule(policy: str | Schedule) -> Schedule:
         )
     accepted = "; ".join(explanation for _, explanation in POLICIES.values())
     raise PolicyError(
-        f"there is no policy {policy!r}; a policy is a Schedule, or one of: {accepted}. Loops also take 'auto': what is "
-        "fastest within memory="
+        f"there is no policy {policy!r}; a policy is a Schedule, or one of: {accepted}. Loops also take 'auto': "
+        "what is fastest within memory="
     )
