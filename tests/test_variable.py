@@ -671,3 +671,14 @@ def test_add_at_adds_up_duplicates_and_differentiates() -> None:
     gx, gv = unspool.grad(f, argnums=(0, 1))(x, v)
     np.testing.assert_allclose(gx, 2 * after)
     np.testing.assert_allclose(gv, 2 * after[index])
+
+
+def test_a_part_of_a_complex_array_is_written_beside_an_infinite_one() -> None:
+    def f(u: np.ndarray) -> np.ndarray:
+        z = u + np.array([complex(0.0, np.inf), 2j])
+        z.real[:] = 5 * u
+        return np.real(z) * 1.0
+
+    out, pullback = unspool.vjp(f, np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(out, [5.0, 15.0])
+    np.testing.assert_array_equal(pullback(np.ones(2))[0], [5.0, 5.0])

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
+from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
-from unspool.ops.families import cast, constant, linear, piecewise
+from unspool.ops.families import cast, constant, general, linear, piecewise
 from unspool.ops.samples import complex_some, elementwise_samples, some
 from unspool.ops.table import implements
 
@@ -67,18 +68,32 @@ def _part_jvp(part: Any) -> Any:
     return lambda tangents, y, x: bind(part, tangents[0])
 
 
+def _complex(re: Any, im: Any) -> Any:
+    out = np.empty(np.shape(re), np.result_type(re, np.complex64))
+    out.real, out.imag = re, im
+    return out[()]
+
+
+from_parts: Primitive = general(  # re + im * 1j makes nan of an infinite part
+    _complex,
+    lambda ct, z, re, im: cast(np.real(ct), re.dtype),
+    lambda ct, z, re, im: cast(-np.imag(ct), im.dtype),
+    name="from_parts",
+    jvp=lambda tangents, z, re, im: bind(from_parts, *[np.zeros_like(re) if t is None else t for t in tangents]),
+    samples=lambda: [((some(5), some(5, turn=0.3)), {}), ((some(), some()), {})],
+)
 real = linear(
     lambda x: x.real,
     lambda ct, x: ct.astype(x.dtype),
     name="real",
-    put=lambda base, part: part + np.imag(base) * 1j,
+    put=lambda base, part: bind(from_parts, part, np.imag(base)),
     samples=lambda: [((complex_some(5),), {}), ((complex_some(),), {})],
 )
 imag = linear(
     lambda x: x.imag,
     lambda ct, x: (ct * -1j).astype(x.dtype),
     name="imag",
-    put=lambda base, part: np.real(base) + part * 1j,
+    put=lambda base, part: bind(from_parts, np.real(base), part),
     samples=lambda: [((complex_some(5),), {}), ((complex_some(),), {})],
 )
 
