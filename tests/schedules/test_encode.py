@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -102,15 +101,10 @@ def test_batches_are_not_reused() -> None:
 
 
 @pytest.mark.parametrize("slots", [2, 3, 20, 1000, 10**6])
-def test_a_million_steps_are_planned_in_a_second(slots: int) -> None:
-    list(batches(Revolve(3), 10))  # compiled
-    begin = time.perf_counter()
+def test_a_million_steps_are_reversed_in_order(slots: int) -> None:
     starts = [batch[batch[:, 0] == VERBS.index(Reverse), 1] for batch in batches(Revolve(slots), 10**6)]
-    steps = Revolve(slots).steps(10**6)
-    seconds = time.perf_counter() - begin
-    assert seconds < 1
     assert np.array_equal(np.concatenate(starts), np.arange(10**6)[::-1])
-    assert steps > 10**6
+    assert Revolve(slots).steps(10**6) > 10**6
 
 
 def test_batches_add_up_to_the_closed_form() -> None:
