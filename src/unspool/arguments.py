@@ -143,10 +143,8 @@ def result_leaves(nest: Any, name: str) -> tuple[list[Any], Structure]:
             kind = f"dtype {leaf.dtype}" if hasattr(leaf, "dtype") else f"type {type(leaf).__name__}"
             raise InputError(
                 f"{name} returned{f' at {path}' if path else ''} something of {kind}, in which a derivative would be "
-                "lost. "
-                "Return arrays and numbers nested in lists, tuples, dicts, dataclasses (np.stack joins traced values "
-                "into "
-                "one array), and other things as aux with has_aux=True."
+                "lost. Return arrays and numbers nested in lists, tuples, dicts, dataclasses (np.stack joins traced "
+                "values into one array), and other things as aux with has_aux=True."
             )
     return leaves, structure
 
@@ -169,14 +167,12 @@ def checked_loss(out: Any, name: str) -> Any:
     if found.dtype.kind not in "biufc":
         raise InputError(
             f"{name} returned an array of dtype {found.dtype}, in which the derivative would be lost: return the "
-            "traced "
-            "value itself."
+            "traced value itself."
         )
     if found.dtype.kind == "c":
         raise InputError(
             f"{name} returned a complex number: the gradient is that of a real loss. Take np.real or np.abs of it, or "
-            "use "
-            "unspool.vjp."
+            "use unspool.vjp."
         )
     return out
 

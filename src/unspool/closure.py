@@ -44,8 +44,8 @@ class LateCaptureError(ReplayError):
     def __init__(self, captures: Captures, handle: Traced) -> None:
         super().__init__(
             f"a step read a traced array of shape {handle.value.shape} from outside that it had not read in the first "
-            "sweep: "
-            "it does not do the same when it is run again. Carry in the state whatever decides what the step reads."
+            "sweep: it does not do the same when it is run again. Carry in the state whatever decides what the step "
+            "reads."
         )
         self.captures = captures
         self.handle = handle

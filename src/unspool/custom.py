@@ -42,8 +42,7 @@ class _Call:
             if isinstance(leaf, Traced) and resolve(leaf).listener is self.top:
                 raise UnsupportedError(
                     f"{self.name} takes a traced array of shape {leaf.value.shape} from the code around it (a "
-                    "closure), for "
-                    "which its rule gives no derivative. Pass it as an argument."
+                    "closure), for which its rule gives no derivative. Pass it as an argument."
                 )
         return tuple([leaf if isinstance(leaf, Traced) else np.array(leaf)[()] for leaf in leaves])
 

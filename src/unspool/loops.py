@@ -270,8 +270,7 @@ def _as_policy(policy: Policy | None, memory: Memory) -> Schedule | Auto:
     if memory is not None:
         raise PolicyError(
             f"memory={memory!r} goes with policy='auto', which chooses a schedule for it; {policy!r} says already what "
-            "is "
-            "held. Leave one of the two out."
+            "is held. Leave one of the two out."
         )
     return schedule
 
@@ -289,8 +288,7 @@ def _state(nest: Any, name: str) -> tuple[list[Any], Structure]:
         if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
             raise InputError(
                 f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays and "
-                "numbers; "
-                "keep other things in the code around the loop."
+                "numbers; keep other things in the code around the loop."
             )
     return leaves, structure
 
@@ -300,8 +298,7 @@ def _returned(nest: Any, structure: Structure, name: str, k: int) -> list[Any]:
     if found != structure:
         raise StateError(
             f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step "
-            "must return "
-            "its state in the structure in which it got it."
+            "must return its state in the structure in which it got it."
         )
     return leaves
 

@@ -140,8 +140,7 @@ class Variable(Traced):
         """Refuse: the array would carry no derivative."""
         raise DetachedError(
             f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, "
-            "which "
-            "would lose its derivative. Make the array that receives it with np.zeros_like(x) or "
+            "which would lose its derivative. Make the array that receives it with np.zeros_like(x) or "
             "unspool.numpy.zeros(shape), join values with np.stack or np.concatenate instead of np.array, or use "
             "unspool.stop_gradient(x) to have the plain value."
         )
@@ -256,8 +255,7 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         if kwargs:
             raise UnsupportedError(
                 f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. "
-                "Use "
-                "np.where to choose elements and astype to convert."
+                "Use np.where to choose elements and astype to convert."
             )
         entry = TABLE.get(ufunc)
     else:
@@ -266,8 +264,7 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     if entry is None:
         raise UnsupportedError(
             f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give "
-            "it "
-            "a rule with unspool.custom_vjp."
+            "it a rule with unspool.custom_vjp."
         )
     if method in ("reduce", "accumulate") and len(inputs) == 1:
         kwargs.setdefault("axis", 0)
@@ -291,8 +288,7 @@ def _into(out: Any, result: Any, name: str) -> Any:
     if not isinstance(out, Variable):
         raise DetachedError(
             f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it "
-            "with "
-            "np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
+            "with np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
         )
     assign(out, _fitted(out, result, name), _laid)
     return out

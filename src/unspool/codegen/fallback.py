@@ -309,10 +309,8 @@ def replay_message(what: str) -> str:
     """What to say when a step is found not to repeat itself."""
     return (
         f"{what} came out differently when the step was run again, so the gradient would be wrong. A step must be a "
-        "function "
-        "of its state: it may not draw from a global random generator, read a clock or a counter, or depend on an "
-        "array "
-        "that is changed meanwhile. Draw the random numbers before the loop and pass them as xs of scan, carry "
-        "counters in "
+        "function of its state: it may not draw from a global random generator, read a clock or a counter, or depend "
+        "on an array that is changed meanwhile. Draw the random numbers before the loop and pass them as xs of scan, "
+        "carry counters in "
         'the state, or use policy="none", which runs no step twice.'
     )

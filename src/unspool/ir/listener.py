@@ -52,9 +52,8 @@ class Closed(Scope):
         """Refuse."""
         raise ClosedError(
             f"a traced value of shape {traced.value.shape} was used after the function that it was traced in had "
-            "ended. "
-            "Return the value from the function (value_and_grad has has_aux=True for that) or carry it in the state of "
-            "the loop; do not keep it in a global, a list or an array outside."
+            "ended. Return the value from the function (value_and_grad has has_aux=True for that) or carry it in the "
+            "state of the loop; do not keep it in a global, a list or an array outside."
         )
 
 
@@ -224,9 +223,8 @@ def assign(handle: Traced, value: Any, lay: Callable[[Traced, Any], Any]) -> Non
     if base.version == FROZEN or base.listener.scope is not None:
         raise StateError(
             f"a traced array of shape {base.value.shape} from outside the loop was written inside a step. A step may "
-            "read "
-            "such an array, but what it changes must be in the state: pass the array as part of the initial state and "
-            "return it from the step."
+            "read such an array, but what it changes must be in the state: pass the array as part of the initial "
+            "state and return it from the step."
         )
     part = value
     if handle.base is not None:

@@ -34,8 +34,7 @@ def _part(part: Any) -> Any:
     if isinstance(part, Traced):
         raise DetachedError(
             f"a traced value of shape {part.value.shape} was used as an index. An index has no derivative: compute it "
-            "from "
-            "plain numbers, or from unspool.stop_gradient(x)."
+            "from plain numbers, or from unspool.stop_gradient(x)."
         )
     if isinstance(part, np.integer):
         return int(part)
