@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
-from unspool.layout import ArrayType
-from unspool.ops.families import general
 from unspool.ops.queries import query
-from unspool.ops.reduce import opened, root, squared
-from unspool.ops.samples import some
+from unspool.ops.reduce import extremum, root, squared
 from unspool.ops.shape import Axes, axes_of
 from unspool.ops.table import implements
 
@@ -78,49 +75,9 @@ def _nanstd(a: Any, axis: Axes = None, dtype: Any = None, *, ddof: float = 0, ke
     return root(_nanvar(a, axis, dtype, ddof=ddof, keepdims=keepdims))
 
 
-# --- extrema: those that share the extreme value share the cotangent --------------------------------------------------
-def _shares(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> tuple[Any, Any]:
-    extreme = opened(y, x.shape, axis, keepdims)
-    hit = np.logical_or(x == extreme, np.logical_and(np.isnan(x), np.isnan(extreme)))
-    return hit, np.sum(hit, axis=axis, keepdims=True, dtype=y.real.dtype)
-
-
-def _extremum_vjp(ct: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    hit, n = _shares(x, y, axis, keepdims)
-    return np.where(hit, opened(ct, x.shape, axis, keepdims) / n, 0.0)
-
-
-def _extremum_jvp(tangents: tuple[Any, ...], y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    hit, n = _shares(x, y, axis, keepdims)
-    return np.sum(np.where(hit, tangents[0] / n, 0.0), axis=axis, keepdims=keepdims)
-
-
-def _extremum_type(x: ArrayType, axis: tuple[int, ...], keepdims: bool) -> ArrayType:
-    kept = [1 if k in axis else d for k, d in enumerate(x.shape) if keepdims or k not in axis]
-    return ArrayType(x.dtype, tuple(kept))
-
-
-_SAMPLES = (
-    ((some(3, 4),), {"axis": (0,), "keepdims": False}),
-    ((some(3, 1, 2),), {"axis": (0, 2), "keepdims": True}),
-)
-
-nanmax = general(
-    lambda x, axis, keepdims: np.fmax.reduce(x, axis=axis, keepdims=keepdims),
-    _extremum_vjp,
-    name="nanmax",
-    jvp=_extremum_jvp,
-    type_rule=_extremum_type,
-    samples=lambda: _SAMPLES,
-)
-nanmin = general(
-    lambda x, axis, keepdims: np.fmin.reduce(x, axis=axis, keepdims=keepdims),
-    _extremum_vjp,
-    name="nanmin",
-    jvp=_extremum_jvp,
-    type_rule=_extremum_type,
-    samples=lambda: _SAMPLES,
-)
+# --- extrema ----------------------------------------------------------------------------------------------------------
+nanmax = extremum(np.fmax, name="nanmax")
+nanmin = extremum(np.fmin, name="nanmin")
 
 
 @implements(np.nanmax)

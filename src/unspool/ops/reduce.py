@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
+from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import cast, fit, general, linear, spread
 from unspool.ops.samples import some
@@ -187,8 +188,9 @@ def _cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
 
 # --- extrema: those that share the extreme value share the cotangent --------------------------------------------------
 def _shares(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> tuple[Any, Any]:
-    """Which elements have the extreme value (a NaN is one), and how many they are."""
-    hit = np.logical_or(x == opened(y, x.shape, axis, keepdims), np.isnan(x))
+    """Which elements have the extreme value (a NaN, where that is one), and how many they are."""
+    extreme = opened(y, x.shape, axis, keepdims)
+    hit = np.logical_or(x == extreme, np.logical_and(np.isnan(x), np.isnan(extreme)))
     return hit, np.sum(hit, axis=axis, keepdims=True, dtype=y.real.dtype)
 
 
@@ -202,22 +204,20 @@ def _extremum_jvp(tangents: tuple[Any, ...], y: Any, x: Any, axis: tuple[int, ..
     return np.sum(np.where(hit, tangents[0] / n, 0.0), axis=axis, keepdims=keepdims)
 
 
-max_ = general(
-    lambda x, axis, keepdims: np.maximum.reduce(x, axis=axis, keepdims=keepdims),
-    _extremum_vjp,
-    name="max",
-    type_rule=_reduced,
-    jvp=_extremum_jvp,
-    samples=lambda: _SHAPES,
-)
-min_ = general(
-    lambda x, axis, keepdims: np.minimum.reduce(x, axis=axis, keepdims=keepdims),
-    _extremum_vjp,
-    name="min",
-    type_rule=_reduced,
-    jvp=_extremum_jvp,
-    samples=lambda: _SHAPES,
-)
+def extremum(ufunc: np.ufunc, *, name: str) -> Primitive:
+    """Enrol the reduction by a ufunc that chooses one of its two operands."""
+    return general(
+        lambda x, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims),
+        _extremum_vjp,
+        name=name,
+        type_rule=_reduced,
+        jvp=_extremum_jvp,
+        samples=lambda: _SHAPES,
+    )
+
+
+max_ = extremum(np.maximum, name="max")
+min_ = extremum(np.minimum, name="min")
 
 
 @implements(np.max, np.amax)
