@@ -104,7 +104,7 @@ class Run:
             if not self.kernels.going(self.state, self.position):
                 break
             if isinstance(action, Advance):
-                self._taped.clear()
+                self._forget_oldest(len(self._taped))
                 self._advance_online(action, schedule.last)
             else:
                 self._apply(action)
@@ -122,15 +122,28 @@ class Run:
 
     def _advance_online(self, action: Advance, last: int) -> None:
         """Record as we go and keep the residuals of the last steps, for any step may turn out to be the last."""
-        while self.position < action.stop:
-            before = self.position
-            self._apply(Record(before, before + 1))
-            if self.position == before:
-                return
-            del self._taped[: max(0, len(self._taped) - last)]
+        weighed = False
+        while self.position < action.stop and self.kernels.going(self.state, self.position):
+            full = len(self._taped) >= last
+            if full and not weighed:  # as many residuals as there will be: to weigh them at every step is quadratic
+                self._weigh()
+                weighed = True
+            if full:  # there is one more step, so that the oldest is not among the last
+                self._forget_oldest(len(self._taped) - last + 1)
+            self._apply(Record(self.position, self.position + 1), weigh=False)
+        if not weighed:
+            self._weigh()
+
+    def _forget_oldest(self, n: int) -> None:
+        """Let go of the oldest residuals, and of the digests of their states that are not saved."""
+        first = self.position - len(self._taped)
+        for step in range(first, first + n):
+            if step not in self._held:
+                self._digests.pop(step, None)
+        del self._taped[:n]
 
     # --- six verbs ----------------------------------------------------------------------------------------------------
-    def _apply(self, action: Action) -> None:
+    def _apply(self, action: Action, *, weigh: bool = True) -> None:
         begin = perf_counter() if self.report is not None else 0.0
         match action:
             case Advance(start, stop):
@@ -159,8 +172,12 @@ class Run:
             case Drop(step, tier):
                 self._store(tier).drop(step)
                 del self._held[step]
+                if not self._turned and step < self.position - len(self._taped):
+                    self._digests.pop(step, None)  # it is compared where the step before it is recorded
         if self.report is not None:
             self._account(action, begin)
+            if weigh and isinstance(action, Record | Save):
+                self._weigh()
 
     def _store(self, tier: int) -> Store:
         if tier not in self.stores:
@@ -191,19 +208,20 @@ class Run:
             case Record(start, _):
                 report.steps += self.position - start
                 report.records += self.position - start
+                if not report.residual_bytes and self._taped:
+                    report.residual_bytes = self.kernels.residual_bytes(self._taped[-1:])
             case Save():
                 report.saves += 1
             case Load():
                 report.loads += 1
-        if isinstance(action, Record):
-            if not report.residual_bytes and self._taped:
-                report.residual_bytes = self.kernels.residual_bytes(self._taped[-1:])
-            taped = self.kernels.residual_bytes(self._taped)
-            report.peak_residual_bytes = max(report.peak_residual_bytes, taped)
-        elif isinstance(action, Save):
-            taped = self.kernels.residual_bytes(self._taped)
-        else:
+
+    def _weigh(self) -> None:
+        """Note what snapshots and residuals take now, if somebody observes."""
+        report = self.report
+        if report is None:
             return
+        taped = self.kernels.residual_bytes(self._taped)
+        report.peak_residual_bytes = max(report.peak_residual_bytes, taped)
         saved = sum(store.n_bytes for store in self.stores.values())
         report.peak_snapshot_bytes = max(report.peak_snapshot_bytes, saved)
         report.peak_bytes = max(report.peak_bytes, saved + taped)

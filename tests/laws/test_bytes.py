@@ -17,3 +17,18 @@ def test_measured_bytes_are_at_most_the_predicted(schedule: Schedule) -> None:
     with unspool.observe() as log:
         unspool.grad(loss)(np.zeros(500))
     assert 0 < log[0].peak_bytes <= log[0].predicted_peak_bytes
+
+
+@pytest.mark.parametrize("schedule", [StoreAll(), Every(7), Online(4), Online(3, leaf=5)], ids=repr)
+def test_a_loop_of_unknown_length_holds_no_more_than_predicted(schedule: Schedule) -> None:
+    def loss(u: np.ndarray) -> np.ndarray:
+        return np.sum(
+            unspool.while_loop(
+                lambda s: s[0] < 300, lambda s: (s[0] + 1, s[1] + 0.01 * np.sin(s[1])), (0, u), policy=schedule
+            )[1]
+        )
+
+    with unspool.observe() as log:
+        unspool.grad(loss)(np.zeros(500))
+    assert 0 < log[0].peak_bytes <= log[0].predicted_peak_bytes
+    assert log[0].steps == log[0].predicted_steps
