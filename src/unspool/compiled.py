@@ -18,9 +18,10 @@ import numpy as np
 from unspool.adjoint import Adjoint, differentiate, outside
 from unspool.closure import aside
 from unspool.codegen.build import Compiled, build, is_built
-from unspool.codegen.drive import Drive
+from unspool.codegen.field_drive import FieldDrive
 from unspool.codegen.fallback import Surroundings
-from unspool.codegen.scalars import MOST_STATEMENTS, MOST_STEPS
+from unspool.codegen.number_drive import NumberDrive
+from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import active, primal
 from unspool.kernels import State
@@ -45,7 +46,7 @@ class CompiledSweep:
     def __init__(
         self,
         loop: Loop,
-        code: tuple[Adjoint, Compiled],
+        compiled: Compiled,
         *,
         init: State,
         xs: Sequence[np.ndarray],
@@ -53,21 +54,22 @@ class CompiledSweep:
     ) -> None:
         assert loop.n_steps is not None
         self.loop, self.init, self.xs, self.values = loop, init, tuple(xs), values
-        self._adjoint, self._compiled = code
+        self._adjoint, self._compiled = compiled.adjoint, compiled
         self._n = loop.n_steps
-        self._drive: Drive | None = None
+        self._drive: NumberDrive | FieldDrive | None = None
         self._report: LoopReport | None = None
         self._rss = 0
         self._bar: Any = None
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
-        self._rss = resident_bytes()
+        self._rss, code = resident_bytes(), self._compiled
         schedule, plan = self._planned()
         self._report = reported(self.loop, schedule, plan)
         if self._report is not None:
             self._report.compiled = True
-            self._report.state_bytes = self._report.residual_bytes = self._bytes_per_state
+            self._report.state_bytes, self._report.residual_bytes = code.state_bytes, code.residual_bytes
+            self._report.first_bytes = code.first_bytes
         if self.loop.progress:
             self._bar = progress_bar(self.loop, schedule.steps(self._n) + self._n)
         self._drive = self._new_drive(self._n, self.xs, None if self._bar is None else self._bar.update)
@@ -104,12 +106,10 @@ class CompiledSweep:
             self._bar.close()
             self._bar = None
 
-    @property
-    def _bytes_per_state(self) -> int:
-        return sum(t.nbytes for t in self._adjoint.state)
-
-    def _new_drive(self, n: int, xs: Sequence[np.ndarray], tick: Callable[[int], Any] | None = None) -> Drive:
-        return Drive(self._compiled, self._adjoint, n_steps=n, xs=xs, captures=self.values, tick=tick)
+    def _new_drive(
+        self, n: int, xs: Sequence[np.ndarray], tick: Callable[[int], Any] | None = None
+    ) -> NumberDrive | FieldDrive:
+        return self._compiled.run(n_steps=n, xs=xs, captures=self.values, tick=tick)
 
     def _planned(self) -> tuple[Schedule, Plan | None]:
         policy = self.loop.schedule
@@ -119,10 +119,10 @@ class CompiledSweep:
         return plan.schedule, plan
 
     def _plan(self, policy: Auto) -> Plan:
-        """A step keeps its state and nothing else, so that a snapshot and a recorded step take the same."""
-        prices = StepPrices.untimed(self._bytes_per_state, self._bytes_per_state)
+        code = self._compiled
+        prices = replace(StepPrices.untimed(code.state_bytes, code.residual_bytes), first_bytes=code.first_bytes)
         budget = as_bytes(policy.memory)
-        if self._n * prices.residual_bytes <= min(budget, at_once()):
+        if prices.taped_bytes(self._n) <= min(budget, at_once()):
             return store_all(self._n, prices, budget)
         check_budget(prices, budget)
         return choose(self._n, self._timed(prices), budget)
@@ -157,9 +157,8 @@ class CompiledSweep:
             return
         report.add_seconds(phase, perf_counter() - begin)
         report.steps, report.records, report.saves, report.loads = drive.steps, drive.records, drive.saves, drive.loads
-        size = self._bytes_per_state
-        report.peak_bytes = drive.peak_states * size
-        report.peak_snapshot_bytes, report.peak_residual_bytes = drive.peak_slots * size, drive.peak_taped * size
+        report.peak_bytes = drive.peak_bytes
+        report.peak_snapshot_bytes, report.peak_residual_bytes = drive.peak_snapshot_bytes, drive.peak_residual_bytes
         report.rss_growth_bytes = max(report.rss_growth_bytes, resident_bytes() - self._rss)
 
 
@@ -178,7 +177,7 @@ def machine_code(
             raise
         _forget(loop, n_captures)
         return None, f"{type(error).__name__}{_line(error)}: {error}"
-    return CompiledSweep(loop, (adjoint, compiled), init=init, xs=xs, values=known), None
+    return CompiledSweep(loop, compiled, init=init, xs=xs, values=known), None
 
 
 def _forget(loop: Loop, n_captures: int) -> None:
@@ -206,12 +205,6 @@ def _traced(loop: Loop, init: State, xs: Sequence[np.ndarray], values: list[Any]
     for t in (*state, *inputs):
         if t.dtype != np.float64:
             raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
-    size = sum(t.size for t in (*state, *inputs))
-    if size > MOST_STATEMENTS:
-        raise UnsupportedError(
-            f"the state and inputs of {loop.name} are {size} numbers; steps of up to {MOST_STATEMENTS} statements are "
-            "compiled"
-        )
     captures = loop.captures
 
     def value_type(position: int) -> ArrayType:

@@ -19,7 +19,7 @@ class LoopReport:
 
     ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes``
     is measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of
-    the first step that was recorded. ``compiled`` tells whether the steps ran as machine code, ``not_compiled`` why
+    the first step that was recorded, of which ``first_bytes`` are not needed for the steps after it. ``compiled`` tells whether the steps ran as machine code, ``not_compiled`` why
     not. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
     """
 
@@ -32,6 +32,7 @@ class LoopReport:
     loads: int = 0
     state_bytes: int = 0
     residual_bytes: int = 0
+    first_bytes: int = 0
     peak_bytes: int = 0
     peak_snapshot_bytes: int = 0
     peak_residual_bytes: int = 0
@@ -67,6 +68,7 @@ class LoopReport:
             if self.online:  # the sweep records as it goes, and saves a state that a known end would spare it
                 slots = cost.peak_slots[0] + (cost.peak_slots[0] < getattr(self.policy, "slots", self.n_steps))
                 peak = slots * self.state_bytes + cost.peak_taped * self.residual_bytes
+            peak += self.first_bytes * (self.plan is None and cost.peak_taped > 0)
             self._predicted = cost.steps, peak
         return self._predicted
 

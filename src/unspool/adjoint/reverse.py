@@ -16,7 +16,7 @@ import numpy as np
 
 from unspool.ir.listener import FROZEN, listening
 from unspool.ir.program import Program, Var
-from unspool.ir.simplify import simplify
+from unspool.ir.simplify import simplify, smaller
 from unspool.layout import ArrayType
 from unspool.tape import Tape
 from unspool.tracer import Tracer
@@ -33,9 +33,10 @@ class Adjoint:
     """The programs of a step: ``advance`` maps (k, state, inputs, captures) to (state, outputs).
 
     ``reverse`` maps (k, state, inputs, captures, cotangents of state and outputs) to the cotangents of state, inputs
-    and captures. All floats; ``k`` is the number of the step, an int64.
+    and captures. ``joint`` is both in one program. All floats; ``k`` is the number of the step, an int64.
     """
 
+    joint: Program
     advance: Program
     reverse: Program
     state: tuple[ArrayType, ...]
@@ -108,9 +109,12 @@ def differentiate(
     known = _KNOWN.get(content)
     if known is not None:
         return known
+    joint = simplify(whole)
+    n, n_new = len(advance.inputs), len(advance.outputs)
     adjoint = Adjoint(
-        simplify(advance),
-        simplify(reverse),
+        joint,
+        smaller(replace(joint, inputs=joint.inputs[:n], outputs=joint.outputs[:n_new])),
+        smaller(replace(joint, outputs=joint.outputs[n_new:])),
         tuple(state),
         tuple(inputs),
         tuple(outer.node.type for outer, _ in order),

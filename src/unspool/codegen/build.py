@@ -1,32 +1,76 @@
-"""From the text of a module to machine code, kept in memory by content."""
+"""From a step to machine code: as numbers with names where it is small, as loop nests on fields otherwise."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from time import perf_counter
 from typing import Any
-
-import numpy as np
-from numba.core.errors import NumbaError
 
 from unspool.adjoint import Adjoint
 from unspool.codegen.emit import emit
+from unspool.codegen.field_drive import FieldDrive
+from unspool.codegen.field_step import FieldStep, field_step, room
+from unspool.codegen.number_drive import NumberDrive
+from unspool.codegen.object_code import ObjectCode, load
 from unspool.errors import UnsupportedError
+
+FEW = 512
+"""Steps whose state, inputs and captures are more numbers than that are not even tried as numbers with names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compiled:
-    """The machine code of a step: the driver, the text that it comes from, and the seconds that it took."""
+class CompiledNumbers:
+    """A step on a few numbers: it keeps its state and nothing else, so that a snapshot and a recorded step take the
+    same."""
 
-    drive: Callable[..., Any]
-    advance: Callable[..., Any]
+    adjoint: Adjoint
     source: str
-    seconds: float
-    n_statements: int
+    code: ObjectCode
+    state_bytes: int
+    first_bytes: int = 0
 
+    @property
+    def residual_bytes(self) -> int:
+        """Bytes that a recorded step keeps."""
+        return self.state_bytes
+
+    @property
+    def n_statements(self) -> int:
+        """About how long a step is."""
+        return self.source.count(" = ")
+
+    def run(self, **given: Any) -> NumberDrive:
+        """A run of a loop of these steps; `NumberDrive` says of what."""
+        return NumberDrive(self, **given)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledFields:
+    """A step on fields, and the bytes of a snapshot, of a recorded step, and what the first of those takes more."""
+
+    step: FieldStep
+    code: ObjectCode
+    state_bytes: int
+    residual_bytes: int
+    first_bytes: int
+
+    @property
+    def adjoint(self) -> Adjoint:
+        """The programs of the step."""
+        return self.step.adjoint
+
+    @property
+    def source(self) -> str:
+        """The text of its module."""
+        return self.step.text
+
+    def run(self, **given: Any) -> FieldDrive:
+        """A run of a loop of these steps; `FieldDrive` says of what."""
+        return FieldDrive(self, **given)
+
+
+Compiled = CompiledNumbers | CompiledFields
 
 _BUILT: OrderedDict[bytes, Compiled] = OrderedDict()
 _LOCK = Lock()
@@ -41,40 +85,27 @@ def is_built(adjoint: Adjoint) -> bool:
 def build(adjoint: Adjoint) -> Compiled:
     """The machine code of a step; steps that compute the same share it. Raises `UnsupportedError`."""
     content = adjoint.content
-    with _LOCK:  # Numba compiles one thing at a time anyway
+    with _LOCK:
         if content not in _BUILT:
-            try:
-                _BUILT[content] = _compile(emit(adjoint))
-            except NumbaError as error:
-                raise UnsupportedError(f"the compiler does not take the step: {error}") from error
+            _BUILT[content] = _numbers(adjoint) or _fields(adjoint)
             if len(_BUILT) > _MOST:
                 _BUILT.popitem(last=False)
         _BUILT.move_to_end(content)
         return _BUILT[content]
 
 
-def _compile(source: str) -> Compiled:
-    begin = perf_counter()
-    space: dict[str, Any] = {"__name__": "unspool.compiled"}
-    exec(compile(source, "<unspool step>", "exec"), space)
-    row, vector, matrix = np.zeros((0, 3), np.int64), np.zeros(1), np.zeros((1, 1))
-    held = np.zeros(1, np.int64)
-    space["drive"](  # no rows: this compiles it and runs nothing
-        row,
-        0,
-        0,
-        0,
-        vector,
-        vector,
-        matrix,
-        matrix,
-        vector,
-        matrix,
-        matrix,
-        vector,
-        matrix,
-        matrix,
-        held,
-        np.zeros(2, np.int64),
-    )
-    return Compiled(space["drive"], space["advance"], source, perf_counter() - begin, source.count(" = "))
+def _numbers(adjoint: Adjoint) -> CompiledNumbers | None:
+    if sum(t.size for t in (*adjoint.state, *adjoint.inputs, *adjoint.captures)) > FEW:
+        return None
+    try:
+        source = emit(adjoint)
+    except UnsupportedError:
+        return None
+    code = load(source, ["advance", "record", "reverse"])
+    return CompiledNumbers(adjoint, source, code, sum(t.nbytes for t in adjoint.state))
+
+
+def _fields(adjoint: Adjoint) -> CompiledFields:
+    step = field_step(adjoint)
+    code = load(step.text, ["advance", "record", "reverse"] if step.records else ["advance", "reverse"])
+    return CompiledFields(step, code, sum(room(t) for t in adjoint.state), *step.taped_bytes())

@@ -1,12 +1,14 @@
-"""From the scalar code of a step to the text of a Numba module: advance, record, reverse on ranges, and the driver.
+"""From the scalar code of a step to the text of a Numba module: advance, record and reverse on ranges of steps.
 
 The state is one vector f64[s]; per-step inputs and outputs are rows of f64[n, i] and f64[n, o]; captures are one
-vector. Record keeps the state before each step in ``taped``; reverse computes what else it needs again. No fastmath
-anywhere: the bits of a step do not depend on the function that runs it.
+vector. A kernel is given the addresses of all of them, then start and stop of the range, and the height of the tape.
+Record keeps the state before each step in ``taped``; reverse computes what else it needs again. No fastmath anywhere:
+the bits of a step do not depend on the function that runs it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,29 +45,44 @@ def emit(adjoint: Adjoint) -> str:
     rows = [f"x{i} = xs[k, {i}]" for i in range(n_inputs)]
     put_out = [f"ys[k, {i}] = y{i}" for i in range(n_outputs)]
     tape = [f"taped[top, {i}] = s{i}" for i in range(n_state)]
-    lines = ["import math", "import numpy as np", "from numba import njit", "", ""]
+    arrays = {
+        "state": "f64[:]",
+        "xs": f"f64[:, {n_inputs}]",
+        "ys": f"f64[:, {n_outputs}]",
+        "captures": "f64[:]",
+        "ct": "f64[:]",
+        "cts_xs": f"f64[:, {n_inputs}]",
+        "cts_ys": f"f64[:, {n_outputs}]",
+        "totals": "f64[:]",
+        "taped": f"f64[:, {n_state}]",
+    }
+    lines = ["import math", "import numpy as np", "", "from unspool.codegen.fields import field", "", ""]
     lines += _function(
-        "advance(state, xs, ys, captures, start, stop)",
+        "advance",
+        arrays,
         [*load_captures, *load_state],
-        "for k in range(start, stop):",
+        "for k in range(a[9], a[10]):",
         [*rows, *forward, *put_out],
         keep_state,
     )
     lines += _function(
-        "record(state, xs, ys, captures, start, stop, taped, top)",
-        [*load_captures, *load_state],
-        "for k in range(start, stop):",
+        "record",
+        arrays,
+        ["top = a[11]", *load_captures, *load_state],
+        "for k in range(a[9], a[10]):",
         [*tape, "top += 1", *rows, *forward, *put_out],
-        [*keep_state, "return top"],
+        keep_state,
     )
     lines += _function(
-        "reverse(ct, xs, cts_xs, cts_ys, captures, totals, start, stop, taped, top)",
+        "reverse",
+        arrays,
         [
+            "top = a[11]",
             *load_captures,
             *(f"d{i} = ct[{i}]" for i in range(n_state)),
             *(f"g{i} = totals[{i}]" for i in range(n_captures)),
         ],
-        "for k in range(stop - 1, start - 1, -1):",
+        "for k in range(a[10] - 1, a[9] - 1, -1):",
         [
             "top -= 1",
             *(f"s{i} = taped[top, {i}]" for i in range(n_state)),
@@ -78,10 +95,9 @@ def emit(adjoint: Adjoint) -> str:
         [
             *(f"ct[{i}] = d{i}" for i in range(n_state)),
             *(f"totals[{i}] = g{i}" for i in range(n_captures)),
-            "return top",
         ],
     )
-    return "\n".join(lines) + _DRIVER
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _names(letter: str, n: int) -> Names:
@@ -125,57 +141,17 @@ def _array(values: list[Any], shape: tuple[int, ...]) -> Any:
     return array.reshape(shape)
 
 
-def _function(signature: str, before: Names, loop: str, body: Names, after: Names) -> Names:
-    lines = ["@njit(error_model='numpy')", f"def {signature}:"]
+def _function(name: str, arrays: dict[str, str], before: Names, loop: str, body: Names, after: Names) -> Names:
+    words = set(_ARRAYS.findall("\n".join([*before, *body, *after])))
+    lines = [f"def {name}(a):"]
+    for place, (array, kind) in enumerate(arrays.items()):
+        if array in words:
+            lines.append(f'    {array} = field(a[{place}], "{kind}", {place})')
     lines += [f"    {line}" for line in before]
     lines.append(f"    {loop}")
-    lines += [f"        {line}" for line in body]
+    lines += [f"        {line}" for line in body or ["pass"]]
     lines += [f"    {line}" for line in after]
-    return [*lines, "", ""]
+    return [*lines, "    return 0", "", ""]
 
 
-_DRIVER = '''
-@njit(error_model='numpy')
-def drive(rows, first, end, work, state, ct, xs, ys, captures, cts_xs, cts_ys, totals, taped, slots, held, tops):
-    """Carry rows[first:end] out, at least one, until they have cost `work` steps; return the next row.
-
-    held[slot] is the step whose state is in a slot, -1 for none; tops are the heights of the tape and of the slots.
-    """
-    row = first
-    spent = 0
-    top, depth = tops
-    while row < end and spent < work:
-        verb, a, b = rows[row]
-        if verb == 0:
-            advance(state, xs, ys, captures, a, b)
-            spent += b - a
-        elif verb == 1:
-            top = record(state, xs, ys, captures, a, b, taped, top)
-            spent += b - a
-        elif verb == 2:
-            top = reverse(ct, xs, cts_xs, cts_ys, captures, totals, a, b, taped, top)
-            spent += 2 * (b - a)
-        else:
-            wanted = -1 if verb == 3 and depth == len(held) else a
-            if verb == 3 and depth < len(held):
-                depth += 1
-                held[depth - 1] = a
-            slot = depth - 1
-            while held[slot] != wanted:
-                slot -= 1
-            if verb == 3:
-                held[slot] = a
-                for i in range(len(state)):
-                    slots[slot, i] = state[i]
-            elif verb == 4:
-                for i in range(len(state)):
-                    state[i] = slots[slot, i]
-            else:
-                held[slot] = -1
-                while depth > 0 and held[depth - 1] == -1:
-                    depth -= 1
-        row += 1
-    tops[0] = top
-    tops[1] = depth
-    return row
-'''
+_ARRAYS = re.compile(r"\b(\w+)\[")

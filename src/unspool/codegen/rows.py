@@ -83,7 +83,7 @@ def _weighed(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
         peak_slots, peak_taped = max(peak_slots, int(slots.max())), max(peak_taped, int(taped.max()))
         peak_states = max(peak_states, int((slots + taped).max()))
         yield Batch(
-            rows,
+            np.ascontiguousarray(rows),
             turn,
             steps=int(lengths[verb <= RECORD].sum()),
             records=int(lengths[verb == RECORD].sum()),
@@ -121,17 +121,11 @@ def _fresh(schedule: Schedule, n_steps: int) -> Iterator[Rows]:
         yield chunk
 
 
-def split(rows: Rows, longest: int) -> Rows:
-    """The same actions with no range longer than this; Reverse goes from the end.
+def steps_between(rows: Rows, before: tuple[int, int], after: tuple[int, int]) -> int:
+    """The steps that are run or reversed from one position of a driver, (row, steps within it), to another.
 
-    >>> split(np.array([[REVERSE, 0, 5], [SAVE, 7, 0]]), 3).tolist()
-    [[2, 3, 5], [2, 0, 3], [3, 7, 0]]
+    >>> steps_between(np.array([[ADVANCE, 0, 5], [SAVE, 5, 0], [RECORD, 5, 9]]), (0, 2), (2, 1))
+    4
     """
-    result: list[tuple[int, int, int]] = []
-    for verb, a, b in rows.tolist():
-        if verb > REVERSE or b - a <= longest:
-            result.append((verb, a, b))
-            continue
-        parts = [(verb, start, min(start + longest, b)) for start in range(a, b, longest)]
-        result += parts if verb < REVERSE else parts[::-1]
-    return np.array(result, np.int64)
+    done = rows[before[0] : after[0]]
+    return int((done[:, 2] - done[:, 1])[done[:, 0] <= REVERSE].sum()) - before[1] + after[1]

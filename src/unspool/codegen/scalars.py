@@ -85,7 +85,8 @@ class Scalar:
 class Code:
     """Statements in single assignment, with equal ones shared."""
 
-    def __init__(self) -> None:
+    def __init__(self, letter: str = "t") -> None:
+        self.letter = letter
         self.statements: list[tuple[str, str, tuple[str, ...]]] = []  # name, expression, names that it reads
         self._known: dict[tuple[str, ...], Scalar] = {}
 
@@ -97,7 +98,7 @@ class Code:
         texts = [text(x) for x in operands]
         key = (template, *texts)
         if key not in self._known:
-            name = f"t{len(self.statements)}"
+            name = f"{self.letter}{len(self.statements)}"
             names = tuple(x.name for x in operands if isinstance(x, Scalar))
             self.statements.append((name, template.format(*texts), names))
             if len(self.statements) > 8 * MOST_STATEMENTS:
@@ -219,6 +220,23 @@ KEEPING = (MOVING - ADDING) | {*_ROUNDING, *_CHOOSING}
 DISCRETE = COMPARISONS | {"floor_divide", "remainder", "fmod"}  # a wrong last digit makes them another number
 
 
+PASSING = frozenset(["real", "conjugate", "positive", "astype", "astype_discrete"])
+"""Primitives whose result on real numbers is their operand, a truth apart."""
+
+
+def is_elementwise(equation: Equation) -> bool:
+    """Whether the equation has scalar code for one element of its result."""
+    name, primitive = equation.primitive.name, equation.primitive
+    if PRIMITIVES.get(name) is not primitive:
+        return False
+    return primitive.emit is not None or name in TEMPLATES or name in PASSING or name == "power"
+
+
+def element(code: Code, equation: Equation, operands: Sequence[Operand]) -> Operand:
+    """One element of the result of an elementwise equation, from one element of each operand."""
+    return _evaluate(code, equation, [*operands])
+
+
 def run(program: Program, code: Code, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Evaluate the program on arrays of names; return the outputs as arrays of names and numbers.
 
@@ -238,28 +256,28 @@ def run(program: Program, code: Code, inputs: Sequence[np.ndarray]) -> list[np.n
     for equation in program.equations:
         operands = [read(atom) for atom in equation.operands]
         if PRIMITIVES.get(equation.primitive.name) is not equation.primitive:  # a function of the user, of any name
-            raise UnsupportedError(f"{_where(equation)} has no scalar code")
+            raise UnsupportedError(f"{where(equation)} has no scalar code")
         (var,) = equation.outputs
         try:
-            _check_types(equation)
-            sizes[var] = _check_sizes(equation, sizes)
+            check_types(equation)
+            sizes[var] = check_sizes(equation, sizes)
             result = _evaluate(code, equation, operands)
         except UnsupportedError:
             raise
         except Exception as error:
-            raise UnsupportedError(f"{_where(equation)} cannot be written as scalars ({error})") from error
+            raise UnsupportedError(f"{where(equation)} cannot be written as scalars ({error})") from error
         values[var] = result if isinstance(result, np.ndarray) else _as_array(result)
         if values[var].shape != var.type.shape:
-            raise UnsupportedError(f"{_where(equation)} cannot be written as scalars")
+            raise UnsupportedError(f"{where(equation)} cannot be written as scalars")
     return [values[a] if isinstance(a, Var) else _as_array(a.value) for a in program.outputs]
 
 
-def _check_types(equation: Equation) -> None:
+def check_types(equation: Equation) -> None:
     """Refuse what means something else on the numbers of the code than on the types of the program."""
     result, name = equation.outputs[0].type, equation.primitive.name
     kinds = [_kind(atom) for atom in equation.operands]
     if result.dtype.kind not in "fib" or result.dtype.itemsize not in (1, 8):
-        raise UnsupportedError(f"{_where(equation)} is {result}: only float64 is compiled")
+        raise UnsupportedError(f"{where(equation)} is {result}: only float64 is compiled")
     match name, result.dtype.kind:
         case ("reciprocal", "i"):
             fine = False  # of whole numbers it is a whole number
@@ -274,15 +292,15 @@ def _check_types(equation: Equation) -> None:
         case _:
             fine = True
     if not fine:
-        raise UnsupportedError(f"{_where(equation)} works on whole numbers or truths ({result}) and is not compiled")
+        raise UnsupportedError(f"{where(equation)} works on whole numbers or truths ({result}) and is not compiled")
 
 
-def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
+def check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
     """How large the whole numbers in the result can be; refuse where they would not come out exactly."""
     name, result = equation.primitive.name, equation.outputs[0].type.dtype.kind
     of = [_size(atom, sizes) for atom in equation.operands]
     if name in DISCRETE and "i" in map(_kind, equation.operands) and max(of) > _EXACT:
-        raise UnsupportedError(f"{_where(equation)} works on whole numbers that may be larger than 2**53")
+        raise UnsupportedError(f"{where(equation)} works on whole numbers that may be larger than 2**53")
     if result != "i":
         return 1.0 if result == "b" else 0.0
     match name:
@@ -305,7 +323,7 @@ def _check_sizes(equation: Equation, sizes: dict[Var, float]) -> float:
         case _:
             size = np.inf
     if size > _WHOLE:
-        raise UnsupportedError(f"{_where(equation)} makes whole numbers that may not fit into 64 bits")
+        raise UnsupportedError(f"{where(equation)} makes whole numbers that may not fit into 64 bits")
     return float(size)
 
 
@@ -323,7 +341,7 @@ def _as_array(value: Any) -> Any:
     return array
 
 
-def _where(equation: Equation) -> str:
+def where(equation: Equation) -> str:
     return f"{equation.primitive.name}{f' in {equation.line}' if equation.line else ''}"
 
 
@@ -338,10 +356,10 @@ def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
             operands[position] = _numbers(code, operands[position])
     if name in ("zeros_like", "ones_like"):
         return np.full(result.shape, float(name == "ones_like"), object)
-    if name in ("real", "conjugate", "positive", "astype", "astype_discrete"):
+    if name in PASSING:
         return operands[0]
     if name == "power":
-        return _power(code, primitive, *operands)
+        return _power(code, equation, *operands)
     template = TEMPLATES.get(name) or primitive.emit
     if of_truths and name not in TEMPLATES and name != "where":
         template = ON_TRUTHS.get(name)
@@ -360,7 +378,7 @@ def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
         return target
     if name in MOVING:
         return primitive.evaluate(*operands, **params)
-    raise UnsupportedError(f"{_where(equation)} has no scalar code")
+    raise UnsupportedError(f"{where(equation)} has no scalar code")
 
 
 def _elementwise(code: Code, template: str, operands: Sequence[Any], primitive: Primitive) -> Any:
@@ -389,9 +407,10 @@ def _numbers(code: Code, truths: Any) -> Any:
     return np.frompyfunc(lambda x: code.apply(template, (x,)) if isinstance(x, Scalar) else float(x), 1, 1)(truths)
 
 
-def _power(code: Code, primitive: Primitive, base: Any, exponent: Any) -> Any:
+def _power(code: Code, equation: Equation, base: Any, exponent: Any) -> Any:
     """Small whole powers are products, and the power 0.5 of an array is a root, as in NumPy."""
-    of_array = isinstance(base, np.ndarray) and base.ndim > 0 and not isinstance(exponent, np.ndarray)
+    primitive = equation.primitive
+    of_array = len(equation.outputs[0].type.shape) > 0 and isinstance(equation.operands[1], Literal)
     single = exponent[()] if isinstance(exponent, np.ndarray) and not exponent.ndim else exponent
     if not isinstance(single, int | float):
         return _elementwise(code, "({0} ** {1})", [base, exponent], primitive)

@@ -10,7 +10,6 @@ import numpy as np
 
 from unspool.adjoint import Adjoint, differentiate
 from unspool.codegen.build import build, is_built
-from unspool.codegen.emit import emit
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Program
 from unspool.layout import ArrayType
@@ -79,8 +78,7 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
     adjoint = differentiate(flat, types, [], no_captures, lambda: 0)
     cached = is_built(adjoint)
     try:
-        source = emit(adjoint)
         compiled = build(adjoint)
     except UnsupportedError as error:
         return Inspection(adjoint, None, str(error), None, False)
-    return Inspection(adjoint, source, None, compiled.seconds, cached)
+    return Inspection(adjoint, compiled.source, None, compiled.code.seconds, cached)

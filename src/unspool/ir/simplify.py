@@ -15,7 +15,12 @@ def simplify(program: Program) -> Program:
 
     The result has the same inputs and outputs; bits do not change, since every equation that stays is as it was.
     """
-    return renumber(drop_dead(join_common(fold_constants(program))))
+    return smaller(join_common(fold_constants(program)))
+
+
+def smaller(program: Program) -> Program:
+    """Drop what no output needs, and number the rest in order."""
+    return renumber(drop_dead(program))
 
 
 def fold_constants(program: Program) -> Program:

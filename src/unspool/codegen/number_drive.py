@@ -1,4 +1,4 @@
-"""A whole schedule in machine code: the actions as rows of integers, carried out by the driver of a compiled step.
+"""One run of a compiled loop on a few numbers: the schedule as rows of integers, carried out by the driver.
 
 The driver is called for about 50 milliseconds of work at a time, so that Ctrl-C and a progress bar have a place to
 stand.
@@ -6,64 +6,79 @@ stand.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unspool.adjoint import Adjoint
-from unspool.codegen.build import Compiled
-from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, split
+from unspool.codegen.control import DONE, TIME, Numbers
+from unspool.codegen.object_code import ObjectCode, load
+from unspool.codegen.rows import ADVANCE, Batch, all_batches, steps_between
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
 from unspool.stores import arena
 
+if TYPE_CHECKING:
+    from unspool.codegen.build import CompiledNumbers
+
 _NANOSECONDS = 1.5  # of one statement, about
 _SLICE_SECONDS = 0.05
+_DRIVER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
 
-class Drive:
+@cache
+def driver() -> ObjectCode:
+    """The driver, which is the same for all steps."""
+    return load(files("unspool.codegen").joinpath("number_driver.py").read_text(), ["drive"])
+
+
+class NumberDrive:
     """One run of a compiled loop: `forward` up to the turn, then `reverse` back to the start."""
 
     def __init__(
         self,
-        compiled: Compiled,
-        adjoint: Adjoint,
+        compiled: CompiledNumbers,
         *,
         n_steps: int,
         xs: Sequence[np.ndarray],
         captures: Sequence[Any],
         tick: Callable[[int], None] | None = None,
     ) -> None:
-        self.adjoint = adjoint
+        self.adjoint = adjoint = compiled.adjoint
         self.n_steps = n_steps
-        self._drive = compiled.drive
-        self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * max(20, compiled.n_statements))))
+        self._bytes_per_state = compiled.state_bytes
         self._tick = tick
         self._xs = _matrix(xs, n_steps)
         self._captures = _vector(captures)
-        n_outputs = sum(t.size for t in adjoint.outputs)
-        self._ys = np.empty((n_steps, n_outputs))
+        self._ys = np.empty((n_steps, sum(t.size for t in adjoint.outputs)))
         self._n_state = sum(t.size for t in adjoint.state)
         self._state = np.empty(self._n_state)
         self._taped = _rows_of(0, self._n_state)
         self._slots = _rows_of(0, self._n_state)
         self._held = np.full(0, -1, np.int64)
-        self._tops = np.zeros(2, np.int64)  # of the tape, and of the slots
         self._rest: Iterator[Batch] = iter(())
+        self._control = c = np.zeros(Numbers.LENGTH, np.int64)
+        for name, address in compiled.code.addresses.items():
+            c[{"advance": Numbers.ADVANCE, "record": Numbers.RECORD, "reverse": Numbers.UNDO}[name]] = address
+        c[Numbers.STATE], c[Numbers.XS] = self._state.ctypes.data, self._xs.ctypes.data
+        c[Numbers.YS], c[Numbers.CAPTURES] = self._ys.ctypes.data, self._captures.ctypes.data
+        c[Numbers.N_STATE] = self._n_state
+        self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * max(20, compiled.n_statements))))
+        self._drive = _DRIVER(driver().addresses["drive"])
         self.steps = self.records = self.saves = self.loads = 0
-        self.peak_states = self.peak_slots = self.peak_taped = 0
-        self._none = np.zeros((n_steps, 0))
+        self.peak_bytes = self.peak_snapshot_bytes = self.peak_residual_bytes = 0
 
     # --- the two halves ---------------------------------------------------------------------------------------------
     def forward(self, state: Sequence[Any], schedule: Schedule | None) -> tuple[list[Any], list[np.ndarray]]:
         """Carry out the actions up to the turn; without a schedule, all steps and nothing else."""
         self._state[:] = _vector(state)
-        nothing = np.zeros(0)
         self._rest = self._batches(schedule)
         for batch in self._rest:
-            self._carry_out(batch, self._none, self._none, nothing, nothing)
+            self._carry_out(batch)
             if batch.turn:
                 break
         return _arrays(self._state.copy(), self.adjoint.state), _columns(self._ys, self.adjoint.outputs, self.n_steps)
@@ -80,9 +95,12 @@ class Drive:
                 target[...] = value
         cts_xs = np.zeros_like(self._xs)
         totals = np.zeros(len(self._captures))
+        c = self._control
+        c[Numbers.CT], c[Numbers.CTS_YS] = ct.ctypes.data, rows_ct.ctypes.data
+        c[Numbers.CTS_XS], c[Numbers.TOTALS] = cts_xs.ctypes.data, totals.ctypes.data
         try:
             for batch in self._rest:
-                self._carry_out(batch, cts_xs, rows_ct, ct, totals)
+                self._carry_out(batch)
         finally:
             self.close()
         return (
@@ -106,33 +124,19 @@ class Drive:
         row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
         return iter([Batch(row, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
 
-    def _carry_out(self, batch: Batch, cts_xs: Any, cts_ys: Any, ct: Any, totals: Any) -> None:
+    def _carry_out(self, batch: Batch) -> None:
         self._account(batch)
-        rows = batch.rows if batch.longest <= self._work else split(batch.rows, self._work)
-        first = 0
-        while first < len(rows):
-            begin = first
-            first = self._drive(
-                rows,
-                first,
-                len(rows),
-                self._work,
-                self._state,
-                ct,
-                self._xs,
-                self._ys,
-                self._captures,
-                cts_xs,
-                cts_ys,
-                totals,
-                self._taped,
-                self._slots,
-                self._held,
-                self._tops,
-            )
+        c, rows = self._control, batch.rows
+        c[Numbers.WORK] = self._work
+        c[Numbers.ROWS], c[Numbers.FIRST], c[Numbers.END] = rows.ctypes.data, 0, len(rows)
+        c[Numbers.TAPED], c[Numbers.SLOTS] = self._taped.ctypes.data, self._slots.ctypes.data
+        c[Numbers.HELD], c[Numbers.N_SLOTS] = self._held.ctypes.data, len(self._held)
+        reason = TIME
+        while reason != DONE:
+            before = int(c[Numbers.FIRST]), int(c[Numbers.WITHIN])
+            reason = self._drive(c.ctypes.data)
             if self._tick is not None:
-                done = rows[begin:first]
-                self._tick(int((done[:, 2] - done[:, 1])[done[:, 0] <= REVERSE].sum()))
+                self._tick(steps_between(rows, before, (int(c[Numbers.FIRST]), int(c[Numbers.WITHIN]))))
 
     def _account(self, batch: Batch) -> None:
         """Count, and make room for what the batch keeps."""
@@ -140,8 +144,9 @@ class Drive:
         self.records += batch.records
         self.saves += batch.saves
         self.loads += batch.loads
-        self.peak_slots, self.peak_taped = batch.peak_slots, batch.peak_taped
-        self.peak_states = batch.peak_states
+        size = self._bytes_per_state
+        self.peak_bytes = batch.peak_states * size
+        self.peak_snapshot_bytes, self.peak_residual_bytes = batch.peak_slots * size, batch.peak_taped * size
         if batch.peak_taped > len(self._taped):
             self._taped = _grown(self._taped, batch.peak_taped)
         if batch.peak_slots > len(self._slots):

@@ -1,0 +1,330 @@
+"""One run of a compiled loop on fields: buffers, addresses, and the calls of the driver."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unspool.adjoint.residuals import RESIDUAL
+from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
+from unspool.codegen.field_step import Place, room
+from unspool.codegen.nests import Call
+from unspool.codegen.object_code import ObjectCode, load
+from unspool.codegen.rows import ADVANCE, Batch, all_batches, steps_between
+from unspool.ir.program import Literal
+from unspool.layout import ArrayType
+from unspool.schedules import Schedule
+from unspool.stores import arena
+
+if TYPE_CHECKING:
+    from unspool.codegen.build import CompiledFields
+
+_NANOSECONDS = 1.0  # of one statement on one element, about
+_SLICE_SECONDS = 0.05
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
+_DRIVER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+
+
+@cache
+def driver() -> ObjectCode:
+    """The driver, which is the same for all steps."""
+    return load(files("unspool.codegen").joinpath("field_driver.py").read_text(), ["drive"])
+
+
+class FieldDrive:
+    """One run of a compiled loop: `forward` up to the turn, then `reverse` back to the start."""
+
+    def __init__(
+        self,
+        compiled: CompiledFields,
+        *,
+        n_steps: int,
+        xs: Sequence[np.ndarray],
+        captures: Sequence[Any],
+        tick: Callable[[int], None] | None = None,
+    ) -> None:
+        self._step = step = compiled.step
+        self._compiled = compiled
+        self._adjoint = adjoint = step.adjoint
+        self.n_steps = n_steps
+        self._tick = tick
+        self._error: BaseException | None = None
+        self._xs = [np.ascontiguousarray(x) for x in xs]
+        self._captures = [np.ascontiguousarray(c, dtype=np.float64) for c in captures]
+        self._totals = [np.zeros(t.shape) for t in adjoint.captures]
+        self._ys = [np.empty((n_steps, *t.shape)) for t in adjoint.outputs]
+        self._cts_ys = [np.zeros((n_steps, *t.shape)) for t in adjoint.outputs]
+        self._cts_xs = [np.zeros_like(x) for x in self._xs]
+        self._keeping: list[Any] = []
+        self._chunks: list[np.ndarray] = []
+        self._sizes = sorted({room(t) for t in (*adjoint.state, *[k.var.type for k in step.kept])})
+        self._buffers: list[int] = []  # their addresses
+        self._arrays = self._described()
+        self._control = np.zeros(Fields.LENGTH, np.int64)
+        self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
+        self._drive = _DRIVER(driver().addresses["drive"])
+        self._connect()
+        self._rest: Iterator[Batch] = iter(())
+        self.steps = self.records = self.saves = self.loads = 0
+        self.peak_bytes = self.peak_snapshot_bytes = self.peak_residual_bytes = 0
+
+    # --- the two halves ---------------------------------------------------------------------------------------------
+    def forward(self, state: Sequence[Any], schedule: Schedule | None) -> tuple[list[Any], list[np.ndarray]]:
+        """Carry out the actions up to the turn; without a schedule, all steps and nothing else."""
+        self._take_in(Fields.CURRENT, state)
+        self._rest = self._batches(schedule)
+        for batch in self._rest:
+            self._carry_out(batch)
+            if batch.turn:
+                break
+        return self._take_out("current"), self._ys
+
+    def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Carry the cotangents back; return those of the initial state, of xs and of the captures."""
+        for target, value in zip(self._cts_ys, cts_ys, strict=True):
+            if value is not None:
+                target[...] = value
+        self._take_in(Fields.CTS, cts_state)
+        try:
+            for batch in self._rest:
+                self._carry_out(batch)
+            return self._take_out("cts"), self._cts_xs, self._totals
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the buffers back."""
+        arena.give(self._chunks)
+        self._chunks, self._buffers = [], []
+        self._rest = iter(())
+
+    # --- batches ----------------------------------------------------------------------------------------------------
+    def _batches(self, schedule: Schedule | None) -> Iterator[Batch]:
+        if not self.n_steps:
+            return iter(())
+        if schedule is not None:
+            return all_batches(schedule, self.n_steps)
+        row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
+        return iter([Batch(row, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
+
+    def _carry_out(self, batch: Batch) -> None:
+        self.steps += batch.steps
+        self.records += batch.records
+        self.saves += batch.saves
+        self.loads += batch.loads
+        self._grow("taped", batch.peak_taped * len(self._step.kept))
+        self._grow("slots", batch.peak_slots * len(self._adjoint.state))
+        self._grow("held", batch.peak_slots)
+        c, rows = self._control, batch.rows
+        c[Fields.ROWS], c[Fields.FIRST], c[Fields.END] = rows.ctypes.data, 0, len(rows)
+        c[Fields.N_SLOTS], c[Fields.WORK] = len(self._arrays["held"]), self._work
+        reason = TIME
+        while reason != DONE:
+            before = int(c[Fields.FIRST]), int(c[Fields.WITHIN])
+            reason = self._drive(c.ctypes.data)
+            if reason == FAILED:
+                error, self._error = self._error, None
+                assert error is not None
+                raise error
+            if reason == MORE:
+                self._more_buffers()
+            elif self._tick is not None:
+                self._tick(steps_between(rows, before, (int(c[Fields.FIRST]), int(c[Fields.WITHIN]))))
+        self.peak_bytes = int(c[Fields.PEAK_BYTES])
+        self.peak_snapshot_bytes = min(self.peak_bytes, batch.peak_slots * self._compiled.state_bytes)
+        taped = batch.peak_taped * self._compiled.residual_bytes + self._compiled.first_bytes
+        self.peak_residual_bytes = min(self.peak_bytes, taped if batch.peak_taped else 0)
+
+    # --- buffers ----------------------------------------------------------------------------------------------------
+    def _more_buffers(self) -> None:
+        """Twice as many of each class that is short."""
+        pool = self._arrays["pool"]
+        for cls, n_bytes in enumerate(self._sizes):
+            if pool[cls, 1] < max(pool[cls, 3], pool[cls, 4]):
+                have = int(np.count_nonzero(self._arrays["class_of"] == cls))
+                self._add_buffers(cls, max(have, 2 * int(max(pool[cls, 3], pool[cls, 4])), 1), n_bytes)
+
+    def _add_buffers(self, cls: int, n: int, n_bytes: int) -> None:
+        chunk = arena.take(n * n_bytes + 64)
+        self._chunks.append(chunk)
+        start = -(-chunk.ctypes.data // 64) * 64
+        arrays, pool = self._arrays, self._arrays["pool"]
+        first = len(self._buffers)
+        self._buffers += [start + k * n_bytes for k in range(n)]
+        arrays["address"] = np.array(self._buffers, np.int64)
+        arrays["references"] = np.concatenate([arrays["references"], np.zeros(n, np.int64)])
+        arrays["holds"] = np.concatenate([arrays["holds"], np.zeros(n, np.int64)])
+        arrays["class_of"] = np.concatenate([arrays["class_of"], np.full(n, cls, np.int64)])
+        stacks = []
+        for k in range(len(self._sizes)):
+            free = arrays["free"][pool[k, 0] : pool[k, 0] + pool[k, 1]].tolist()
+            free = [*range(first + n - 1, first - 1, -1), *free] if k == cls else free  # the used ones come first
+            stacks.append(free + [0] * (int(np.count_nonzero(arrays["class_of"] == k)) - len(free)))
+            pool[k, 1] = len(free)
+        pool[:, 0] = np.cumsum([0, *map(len, stacks)])[:-1]
+        arrays["free"] = np.array([buffer for stack in stacks for buffer in stack], np.int64)
+        self._connect()
+
+    def _take_in(self, which: int, values: Sequence[Any]) -> None:
+        """Copy arrays (None: zeros) into buffers of their own."""
+        ids = self._arrays["current" if which == Fields.CURRENT else "cts"]
+        pool = self._arrays["pool"]
+        for leaf, (value, t) in enumerate(zip(values, self._adjoint.state, strict=True)):
+            cls = self._sizes.index(room(t))
+            if pool[cls, 1] == 0:
+                self._add_buffers(cls, 2 * len(self._adjoint.state) + 2, self._sizes[cls])
+            pool[cls, 1] -= 1
+            ids[leaf] = buffer = self._arrays["free"][pool[cls, 0] + pool[cls, 1]]
+            self._arrays["references"][buffer] = 1
+            _array(self._buffers[buffer], t)[...] = 0.0 if value is None else value
+
+    def _take_out(self, which: str) -> list[Any]:
+        ids = self._arrays[which]
+        return [_array(self._buffers[ids[leaf]], t).copy() for leaf, t in enumerate(self._adjoint.state)]
+
+    def _grow(self, name: str, n: int) -> None:
+        have = self._arrays[name]
+        if n > len(have):
+            self._arrays[name] = np.concatenate([have, np.full(n - len(have), -1, np.int64)])
+            self._connect()
+
+    # --- addresses --------------------------------------------------------------------------------------------------
+    def _described(self) -> dict[str, np.ndarray]:
+        """The arrays that the driver reads, by name."""
+        step, adjoint = self._step, self._adjoint
+        types = adjoint.state
+        classes = [self._sizes.index(room(t)) for t in types]
+        leaves = np.array([*zip(classes, step.source, step.ct_source, strict=True)], np.int64).reshape(-1, 3)
+        kept = [(k.kind, k.position, self._sizes.index(room(k.var.type))) for k in step.kept]
+        pool = np.zeros((len(self._sizes), 5), np.int64)
+        pool[:, 2] = self._sizes
+        for cls, source, ct_source in leaves.tolist():
+            pool[cls, 3] += source < 0
+            pool[cls, 4] += ct_source < 0
+        for kind, _, cls in kept:
+            pool[cls, 3] += kind == RESIDUAL
+        n_state = len(types)
+        self._first_x = 2 + n_state + step.source.count(-1)
+        self._first_residual = self._first_x + len(adjoint.inputs) + len(adjoint.outputs)
+        n_own = sum(k.kind == RESIDUAL for k in step.kept)
+        forward = [0, self.n_steps, *[0] * (self._first_residual + n_own - 2)]
+        forward += [self._fixed(place) for place in step.forward]
+        first_row = 2 + len(step.kept) + n_state + step.ct_source.count(-1)
+        reverse = [0, self.n_steps, *[0] * (first_row + 2 * len(adjoint.inputs) + len(adjoint.outputs) - 2)]
+        reverse += [self._fixed(place) for place in step.reverse]
+        moving = [(self._first_x + k, *_row(x)) for k, x in enumerate([*self._xs, *self._ys])]
+        self._n_forward = len(moving)
+        moving += [(first_row + k, *_row(x)) for k, x in enumerate([*self._xs, *self._cts_ys, *self._cts_xs])]
+        addresses = self._compiled.code.addresses
+        empty = np.zeros(0, np.int64)
+        return {
+            "forward": np.array(forward, np.int64),
+            "reverse": np.array(reverse, np.int64),
+            "leaves": leaves,
+            "kept": np.array(kept, np.int64).reshape(-1, 3),
+            "moving": np.array(moving, np.int64).reshape(-1, 3),
+            "pool": pool,
+            **dict.fromkeys(["address", "references", "holds", "class_of", "free", "taped", "slots", "held"], empty),
+            "current": np.full(n_state, -1, np.int64),
+            "cts": np.full(n_state, -1, np.int64),
+            "following": np.zeros(n_state, np.int64),
+            "kernels": np.array(
+                [addresses["advance"], addresses.get("record", addresses["advance"]), addresses["reverse"]], np.int64
+            ),
+        }
+
+    def _connect(self) -> None:
+        """Tell the driver where the arrays are."""
+        c = self._control
+        for name, array in self._arrays.items():
+            c[getattr(Fields, name.upper())] = array.ctypes.data
+        c[Fields.N_STATE], c[Fields.N_KEPT] = len(self._adjoint.state), len(self._step.kept)
+        c[Fields.N_CLASSES] = len(self._sizes)
+        c[Fields.N_FORWARD], c[Fields.N_MOVING] = self._n_forward, len(self._arrays["moving"])
+        c[Fields.FIRST_RESIDUAL] = self._first_residual
+
+    def _fixed(self, place: Place) -> int:
+        """An address that stays the same."""
+        match place.role:
+            case "capture":
+                return int(self._captures[int(place.key)].ctypes.data)
+            case "total":
+                return int(self._totals[int(place.key)].ctypes.data)
+            case "const":
+                side, _, number = str(place.key).partition(" ")
+                program = self._step.split.record if side == "forward" else self._step.split.reverse
+                array = np.ascontiguousarray(program.consts[int(number)][1], dtype=np.float64)
+            case "scratch":
+                array = np.zeros(place.shape)
+            case _:
+                return self._function(str(place.key))
+        self._keeping.append(array)
+        return int(array.ctypes.data)
+
+    def _function(self, name: str) -> int:
+        if name != "python":
+            return blas(name)
+        callback = _CALLBACK(self._call)
+        self._keeping.append(callback)
+        return int(ctypes.cast(callback, ctypes.c_void_p).value or 0)
+
+    def _call(self, number: int, addresses: Any) -> int:
+        """Evaluate an equation in Python; an exception waits until the driver is back."""
+        try:
+            carry_out(self._step.calls[number], addresses)
+        except BaseException as error:
+            self._error = error
+            return 1
+        return 0
+
+    def _operations(self) -> float:
+        size = max([t.size for t in self._adjoint.state], default=1)
+        return max(20.0, 0.2 * self._step.n_statements * size)
+
+
+def carry_out(call: Call, addresses: Any) -> None:
+    """Evaluate the equation of a call on arrays at their addresses."""
+    equation = call.equation
+    operands = []
+    for atom, slot in zip(equation.operands, call.operands, strict=True):
+        if isinstance(atom, Literal):
+            operands.append(atom.value)
+        elif slot is None:
+            operands.append(np.int64(addresses[0]))
+        else:
+            array = _array(addresses[slot], atom.type)
+            operands.append(array.astype(atom.type.dtype) if atom.type.dtype != np.float64 else array)
+    found = equation.primitive.evaluate(*operands, **dict(equation.params))
+    for result, var, slot in zip(
+        found if equation.primitive.multiple else (found,), equation.outputs, call.results, strict=True
+    ):
+        _array(addresses[slot], var.type)[...] = result
+
+
+@cache
+def blas(name: str) -> int:
+    """The address of a function of BLAS."""
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__[name]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))
+
+
+def _array(address: int, t: ArrayType) -> np.ndarray:
+    """The float64 array at an address."""
+    buffer = (ctypes.c_double * max(t.size, 1)).from_address(address)
+    return np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
+
+
+def _row(array: np.ndarray) -> tuple[int, int]:
+    return array.ctypes.data, array[:1].nbytes

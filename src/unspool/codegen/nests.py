@@ -1,0 +1,566 @@
+"""The text of a kernel on fields: loop nests over index functions, with library calls between them.
+
+The domain of a nest falls into boxes at the bounds of its pieces. Large boxes are written without conditions, and LLVM
+vectorises them; the thin rest is one function of a box in which every load carries its condition.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from unspool.codegen.fuse import FILLED, Fusion
+from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, pieces
+from unspool.codegen.scalars import NOTHING, Code, Operand, Scalar, element, is_elementwise, text
+from unspool.ir.program import Atom, Equation, Literal, Program, Var
+
+LANES = 64
+"""A sum runs in so many lanes, which are added up pairwise: the same bits however the loop is carried out."""
+
+_THIN = 16  # a box thinner than this, and than a tenth of the domain, belongs to the border
+_MOST_BOXES = 6
+
+Box = tuple[tuple[int, int], ...]
+Lines = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Memory that a kernel reads or writes: its name in the text, its shape, where its address stands, and a leading
+    index."""
+
+    name: str
+    shape: Shape
+    slot: int
+    lead: str = ""
+
+    def load(self, index: Index) -> str:
+        """An element of it."""
+        parts = [self.lead] * bool(self.lead) + [_position(axis) for axis in index]
+        return f"{self.name}[{', '.join(parts) or '0'}]"
+
+    @property
+    def type(self) -> str:
+        """As it is declared."""
+        lengths = [":"] * bool(self.lead) + [str(n) for n in self.shape]
+        return f"f64[{', '.join(lengths)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a result goes, and whether it is added to what stands there."""
+
+    atom: Atom
+    array: Array
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A library call: an equation, and the slots of its operands (None for numbers and the step) and results."""
+
+    equation: Equation
+    operands: tuple[int | None, ...]
+    results: tuple[int, ...]
+
+
+class _Placed:
+    """A target in the domain of a nest: the index of its elements, and the bounds within which there are any."""
+
+    __slots__ = ("bounds", "index", "target")
+
+    def __init__(self, target: Target, origin: Shape, domain: Box) -> None:
+        self.target = target
+        self.index = _moved(identity(target.array.shape), origin)
+        ends = [(d, o, o + n) for d, (o, n) in enumerate(zip(origin, target.array.shape, strict=True))]
+        self.bounds = tuple([Bound(*end) for end in ends if end[1:] != domain[end[0]]])
+
+
+@dataclass(slots=True)
+class _Scope:
+    """Statements that see each other: those of a kernel, or of one body of a nest."""
+
+    code: Code
+    box: Box | None  # None: every load carries its condition
+    domain: Box = ()
+    group: dict[Var, Index] = field(default_factory=dict)  # what is computed here, and at which index
+    memo: dict[Any, Operand] = field(default_factory=dict)  # by value, index and guard
+
+
+def _moved(index: Index, origin: Shape) -> Index:
+    return tuple([(d, a, b - o) if d >= 0 else (d, a, b) for (d, a, b), o in zip(index, origin, strict=True)])
+
+
+def _position(axis: tuple[int, int, int]) -> str:
+    d, scale, offset = axis
+    if d < 0:
+        return str(offset)
+    name = f"i{d}" if scale == 1 else f"-i{d}" if scale == -1 else f"{scale} * i{d}"
+    return name if not offset else f"{name} + {offset}" if offset > 0 else f"{name} - {-offset}"
+
+
+class Slots(Protocol):
+    """Gives out the places of addresses."""
+
+    def scratch(self, name: str, shape: Shape) -> Array:
+        """Memory that a kernel has to itself while it runs."""
+
+    def function(self, name: str) -> int:
+        """The place of the address of a library function."""
+
+    def call(self, call: Call) -> int:
+        """The number of a call of Python."""
+
+
+class Kernel:
+    """Writes one kernel: ``lines`` is its body, ``borders`` the functions that it calls."""
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        *,
+        step: Var | None,
+        given: dict[Var, Array],
+        targets: Sequence[Target],
+        slots: Slots,
+    ) -> None:
+        self.name = name
+        self.step = step
+        self.fusion = Fusion(program, [*given], [target.atom for target in targets])
+        self.numbers = {var: value.ravel()[0].item() for var, value in program.consts if _uniform(value)}
+        self.targets: dict[Atom, list[Target]] = {}
+        for target in targets:
+            self.targets.setdefault(target.atom, []).append(target)
+        self.arrays = dict(given)
+        self.names: dict[Var, np.ndarray] = {}
+        self.borders: Lines = []
+        self.lines: Lines = []
+        self._slots = slots
+        self._lane_array: Array | None = None
+        self._scope = _Scope(Code("s"), ())
+        self._flushed = self._n_nests = 0
+        self._write()
+
+    # --- memory -----------------------------------------------------------------------------------------------------
+    def array(self, var: Var) -> Array:
+        """The memory of a var: the result that it is, or scratch."""
+        if var not in self.arrays:
+            plain = [t.array for t in self.targets.get(var, ()) if not t.adds and not t.array.lead]
+            self.arrays[var] = plain[0] if plain else self._slots.scratch(f"{self.name}_{var.number}", var.type.shape)
+        return self.arrays[var]
+
+    def _view(self, equation: Equation) -> None:
+        (operand,), (result,) = equation.operands, equation.outputs
+        assert isinstance(operand, Var)
+        base = self.array(operand)
+        self.arrays[result] = Array(f"{base.name}_as_{result.number}", result.type.shape, base.slot)
+
+    # --- order ------------------------------------------------------------------------------------------------------
+    def _write(self) -> None:
+        fusion = self.fusion
+        loaded = {var for equation in fusion.program.equations for var, _ in fusion._reads(equation)}
+        direct: set[int] = set()
+        for stage in fusion.stages:
+            for equation in stage.numbers:
+                self._name(equation)
+            for group in stage.nests:
+                targets = []
+                for var in group.values:
+                    found = self.targets.get(var, [])
+                    direct.update(map(id, found))
+                    targets += found
+                    if not found or (var in loaded and all(t.adds or t.array.lead for t in found)):
+                        targets.append(Target(var, self.array(var)))
+                    elif var in loaded:
+                        self.array(var)
+                self._nest(group.shape, targets, group.values)
+            for equation in stage.others:
+                self._other(equation)
+        rest: dict[Shape, list[Target]] = {}
+        for found in self.targets.values():
+            for target in found:
+                if id(target) not in direct and self.arrays.get(target.atom) is not target.array:  # type: ignore[call-overload]
+                    rest.setdefault(target.array.shape, []).append(target)
+        for targets in rest.values():
+            self._nest(targets[0].array.shape, targets, {})
+
+    def _other(self, equation: Equation) -> None:
+        match self.fusion.kinds[id(equation)]:
+            case "view":
+                self._view(equation)
+            case "sum":
+                self._sum(equation)
+            case "product":
+                self._product(equation)
+            case _:
+                self._call(equation)
+
+    def _comment(self, equation: Equation) -> None:
+        line = f"  # {equation.line}" if equation.line else ""
+        self.lines.append(f"# {equation.outputs[0].type} {equation.primitive.name}{line}")
+
+    # --- numbers ----------------------------------------------------------------------------------------------------
+    def _name(self, equation: Equation) -> None:
+        var = equation.outputs[0]
+        elements = np.empty(var.type.shape, object)
+        for position in np.ndindex(*var.type.shape):
+            index = tuple([(-1, 0, k) for k in position])
+            elements[position] = self._computed(self._scope, var, index, ())
+        self.names[var] = elements
+
+    def _flush(self) -> None:
+        """Write down the statements on numbers so far."""
+        for name, expression, _ in self._scope.code.statements[self._flushed :]:
+            self.lines.append(f"{name} = {expression}")
+        self._flushed = len(self._scope.code.statements)
+
+    # --- values at an index -----------------------------------------------------------------------------------------
+    def at(self, scope: _Scope, atom: Atom, index: Index, guard: tuple[Bound, ...] = ()) -> Operand:
+        """An element of a value, as a name or a number in the scope."""
+        if isinstance(atom, Literal):
+            return atom.value
+        if atom in self.numbers:
+            return self.numbers[atom]
+        if atom == self.step:
+            return Scalar(scope.code, "step")
+        key = atom, index, guard
+        if key not in scope.memo:
+            scope.memo[key] = self._element(scope, atom, index, guard)
+        return scope.memo[key]
+
+    def _element(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
+        fusion = self.fusion
+        inside = scope.group.get(var) == index
+        if var in self.names and not inside:
+            return self.names[var][tuple([offset for _, _, offset in index])]
+        if fusion.in_memory(var) and not inside:
+            loaded = self.array(var).load(index)
+            conditions = _conditions(guard, scope.domain)
+            load = f"({loaded} if {conditions} else 0.0)" if conditions else loaded
+            found = scope.code.apply(load, ())
+            return scope.code.apply("({0} != 0.0)", (found,)) if var.type.dtype.kind == "b" else found
+        return self._computed(scope, var, index, guard)
+
+    def _computed(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
+        equation = self.fusion.producer[var]
+        if equation.primitive.name in FILLED:
+            return float(equation.primitive.name == "ones_like")
+        if is_elementwise(equation):
+            shapes = [() if isinstance(a, Literal) else a.type.shape for a in equation.operands]
+            parts = [
+                self.at(scope, atom, broadcast(index, shape), guard)
+                for atom, shape in zip(equation.operands, shapes, strict=True)
+            ]
+            return element(scope.code, equation, parts)
+        found = pieces(equation, index)
+        assert found is not None
+        if scope.box is not None:
+            for piece in found:
+                if all(_holds(bound, scope.box) for bound in piece.bounds):
+                    return self.at(scope, equation.operands[piece.operand], piece.index, guard)
+            return NOTHING
+        return self._selected(scope, equation, found, guard)
+
+    def _selected(self, scope: _Scope, equation: Equation, found: list[Piece], guard: tuple[Bound, ...]) -> Operand:
+        """A choice among pieces at run time."""
+        result: Operand = 0.0
+        for piece in reversed(found):
+            if any(_excluded(bound, scope.domain) for bound in piece.bounds):
+                continue
+            within = (*guard, *(b for b in piece.bounds if b not in guard))
+            value = self.at(scope, equation.operands[piece.operand], piece.index, within)
+            conditions = _conditions(piece.bounds, scope.domain)
+            if result == 0.0 and self._is_load(scope, equation.operands[piece.operand], piece.index):
+                result = value  # zero outside of the bounds, as it is
+            elif conditions:
+                result = scope.code.apply(f"({{0}} if {conditions} else {{1}})", (value, result))
+            else:
+                result = value
+        return result
+
+    def _is_load(self, scope: _Scope, atom: Atom, index: Index) -> bool:
+        if isinstance(atom, Literal) or atom in self.numbers or atom in self.names or scope.group.get(atom) == index:
+            return False
+        return self.fusion.in_memory(atom)
+
+    # --- nests ------------------------------------------------------------------------------------------------------
+    def _nest(self, shape: Shape, targets: list[Target], origins: dict[Var, Shape]) -> None:
+        if not prod(shape):
+            return
+        self._flush()
+        for target in targets:
+            if isinstance(target.atom, Var) and target.atom in self.fusion.producer:
+                self._comment(self.fusion.producer[target.atom])
+        letter = f"n{self._n_nests}_"
+        self._n_nests += 1
+        domain: Box = tuple([(0, n) for n in shape])
+        group = {var: _moved(identity(var.type.shape), origin) for var, origin in origins.items()}
+        placed = [_Placed(t, origins.get(t.atom, (0,) * len(shape)), domain) for t in targets]  # type: ignore[call-overload]
+        parts = [*_boxes(domain, self._wide(placed, group, domain))]
+        border = ""
+        if not all(inside for _, inside in parts):
+            body = self._body(placed, _Scope(Code(letter), None, domain, group))
+            border = self._border(letter, body, len(shape))
+        for box, inside in parts:
+            if inside:
+                self.lines += _loops(box, self._body(placed, _Scope(Code(letter), box, domain, group)))
+            else:
+                self.lines.append(border.format(", ".join([f"{a}, {b}" for a, b in box])))
+
+    def _body(self, placed: list[_Placed], scope: _Scope) -> Lines:
+        here = [p for p in placed if scope.box is None or all(_holds(bound, scope.box) for bound in p.bounds)]
+        values = [self.at(scope, p.target.atom, p.index, () if scope.box else p.bounds) for p in here]
+        lines = [f"{name} = {expression}" for name, expression in scope.code.live(values)]
+        for p, value in zip(here, values, strict=True):
+            place, number = p.target.array.load(p.index), _number(p.target.atom, value)
+            line = f"{place} = {place} + {number}" if p.target.adds else f"{place} = {number}"
+            conditions = "" if scope.box is not None else _conditions(p.bounds, scope.domain)
+            lines += [f"if {conditions}:", f"    {line}"] if conditions else [line]
+        return lines
+
+    def _border(self, letter: str, body: Lines, n_axes: int) -> str:
+        """Write the function of a thin box, and return the call of it."""
+        name = f"{self.name}_border_{letter[1:-1]}"
+        numbers = sorted(set(_NUMBERS.findall("\n".join(body))))
+        bounds = [(f"a{d}", f"b{d}") for d in range(n_axes)]
+        arguments = ", ".join(["a", *[f"{a}, {b}" for a, b in bounds], *numbers])
+        lines = [*self.declared(body), *_loops(bounds, body)]
+        self.borders += ["@njit", f"def {name}({arguments}):", *[f"    {line}" for line in lines], "", ""]
+        return f"{name}({', '.join(['a', '{}', *numbers])})"
+
+    def declared(self, body: Lines) -> Lines:
+        """The arrays that some lines use, declared."""
+        used = set(_ARRAYS.findall("\n".join(body)))
+        return [declaration for name, declaration in self._declarations() if name in used]
+
+    def _declarations(self) -> Iterator[tuple[str, str]]:
+        every = [*self.arrays.values(), *[t.array for found in self.targets.values() for t in found]]
+        for array in {array.name: array for array in every}.values():
+            yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
+
+    def _wide(
+        self, placed: list[_Placed], group: dict[Var, Index], domain: Box
+    ) -> list[list[tuple[int, int]]]:
+        """For each axis the ranges between bounds that are worth a nest of their own."""
+        cuts = [{*ends} for ends in domain]
+        seen: set[tuple[Var, Index]] = set()
+        stack: list[tuple[Atom, Index]] = [(p.target.atom, p.index) for p in placed]
+        for bound in [bound for p in placed for bound in p.bounds]:
+            cuts[bound.dim] |= {bound.start, bound.stop}
+        while stack:
+            atom, index = stack.pop()
+            if isinstance(atom, Literal) or atom in self.numbers or (atom, index) in seen:
+                continue
+            seen.add((atom, index))
+            if group.get(atom) != index and (self.fusion.in_memory(atom) or atom in self.names):
+                continue
+            equation = self.fusion.producer[atom]
+            if not is_elementwise(equation):
+                for bound in [b for piece in pieces(equation, index) or [] for b in piece.bounds]:
+                    cuts[bound.dim] |= {bound.start, bound.stop}
+            stack += self.fusion.operands(atom, index)
+        found = []
+        for cut, (low, high) in zip(cuts, domain, strict=True):
+            ends = sorted(c for c in cut if low <= c <= high)
+            ranges = [*pairwise(ends)]
+            wide = [(a, b) for a, b in ranges if b - a >= min(_THIN, (high - low + 9) // 10)]
+            found.append(wide or [max(ranges, key=_length)])
+        while prod(map(len, found)) > _MOST_BOXES:
+            longest = max(found, key=len)
+            longest.remove(min(longest, key=_length))
+        return found
+
+    # --- sums -------------------------------------------------------------------------------------------------------
+    def _sum(self, equation: Equation) -> None:
+        (operand,), (result,) = equation.operands, equation.outputs
+        assert isinstance(operand, Var)
+        params = dict(equation.params)
+        self._reduce(
+            operand.type.shape,
+            params["axis"],
+            self.array(result),
+            lambda scope, index: self.at(scope, operand, index),
+            equation,
+            keepdims=params["keepdims"],
+        )
+
+    def _reduce(
+        self,
+        shape: Shape,
+        axes: tuple[int, ...],
+        result: Array,
+        value: Callable[[_Scope, Index], Operand],
+        equation: Equation,
+        *,
+        keepdims: bool,
+    ) -> None:
+        """Sums over the last axis run in lanes, all others over whole rows: both vectorise, and have one order."""
+        self._flush()
+        self._comment(equation)
+        start, step = _REDUCTIONS.get(equation.primitive.name, _REDUCTIONS["sum"])
+        domain: Box = tuple([(0, n) for n in shape])
+        scope = _Scope(Code(f"n{self._n_nests}_"), domain, domain)
+        self._n_nests += 1
+        where, last = identity(shape), len(shape) - 1
+        found = value(scope, where)
+        number = text(found)
+        body = [f"{name} = {expression}" for name, expression in scope.code.live([found])]
+        kept = [(-1, 0, 0) if k in axes else where[k] for k in range(len(shape)) if keepdims or k not in axes]
+        place = result.load(tuple(kept))
+        outer = [k for k in range(last) if k not in axes]
+        inner = [k for k in range(last) if k in axes]
+        if last not in axes:
+            tail = [last] * bool(shape)
+            self.lines += _loops(domain, [f"{place} = {start}"], [*outer, *tail])
+            self.lines += _loops(domain, [*body, f"{place} = {step.format(place, number)}"], [*outer, *inner, *tail])
+            return
+        lanes = self._lanes().name
+        width = min(LANES, 1 << max(0, shape[last] - 1).bit_length())
+        lane, other = f"{lanes}[lane]", f"{lanes}[lane + half]"
+        lines = [f"for lane in range({width}):", f"    {lane} = {start}"]
+        blocks = [
+            f"for block in range(0, {shape[last]}, {width}):",
+            f"    for lane in range(min({width}, {shape[last]} - block)):",
+            f"        i{last} = block + lane",
+            *[f"        {line}" for line in body],
+            f"        {lane} = {step.format(lane, number)}",
+        ]
+        lines += _loops(domain, blocks, inner)
+        halves = [
+            f"half = {width // 2}",
+            "while half > 0:",
+            "    for lane in range(half):",
+            f"        {lane} = {step.format(lane, other)}",
+            "    half = half // 2",
+        ]
+        lines += halves * (width > 1)
+        self.lines += _loops(domain, [*lines, f"{place} = {lanes}[0]"], outer)
+
+    def _lanes(self) -> Array:
+        if self._lane_array is None:
+            self._lane_array = self._slots.scratch(f"{self.name}_lanes", (LANES,))
+        return self._lane_array
+
+    # --- library calls ----------------------------------------------------------------------------------------------
+    def _product(self, equation: Equation) -> None:
+        (left, turned), (right, flipped) = map(self.fusion.untransposed, equation.operands)
+        result = self.array(equation.outputs[0])
+        assert isinstance(left, Var)
+        assert isinstance(right, Var)
+        a, b = self.array(left), self.array(right)
+        ranks = len(a.shape), len(b.shape)
+        if ranks == (1, 1):
+            pair = a, b
+
+            def value(scope: _Scope, index: Index) -> Operand:
+                return scope.code.apply("({0} * {1})", [scope.code.apply(x.load(index), ()) for x in pair])
+
+            self._reduce(a.shape, (0,), result, value, equation, keepdims=False)
+            return
+        self._flush()
+        self._comment(equation)
+        if 1 in ranks:
+            matrix, vector = (a, b) if ranks[1] == 1 else (b, a)
+            across = turned if ranks[1] == 1 else not flipped
+            function = self._slots.function("dgemv")
+            rows, columns = matrix.shape
+            self.lines.append(
+                f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix.slot}], a[{vector.slot}], "
+                f"a[{result.slot}])"
+            )
+            return
+        self.lines.append(
+            self._gemm(a.slot, b.slot, result.slot, (*result.shape, a.shape[0 if turned else 1]), turned, flipped)
+        )
+
+    def _gemm(
+        self, a: int, b: int, result: int, sizes: tuple[Any, Any, Any], turned: bool, flipped: bool, beta: float = 0.0
+    ) -> str:
+        rows, columns, inner = sizes
+        function = self._slots.function("dgemm")
+        return (
+            f"gemm(a[{function}], {int(turned)}, {int(flipped)}, {rows}, {columns}, {inner}, a[{a}], a[{b}], "
+            f"a[{result}], {beta})"
+        )
+
+    def _call(self, equation: Equation) -> None:
+        self._flush()
+        self._comment(equation)
+        operands = [None if isinstance(a, Literal) or a == self.step else self.array(a).slot for a in equation.operands]
+        results = [self.array(var).slot for var in equation.outputs]
+        number = self._slots.call(Call(equation, tuple(operands), tuple(results)))
+        self.lines += [f"if call(a[{self._slots.function('python')}], {number}, a) != 0:", "    return 1"]
+
+
+# --- text ---------------------------------------------------------------------------------------------------------------
+_REDUCTIONS = {
+    "sum": ("0.0", "{0} + {1}"),
+    "max": ("-np.inf", "np.maximum({0}, {1})"),
+    "min": ("np.inf", "np.minimum({0}, {1})"),
+}
+_NUMBERS = re.compile(r"\bs\d+\b|\bstep\b")
+_ARRAYS = re.compile(r"\b(\w+)\[")
+
+
+def _uniform(value: np.ndarray) -> bool:
+    """Whether all elements have the same bits."""
+    flat = value.ravel()
+    return value.size > 0 and value.dtype.kind in "fiub" and flat.tobytes() == flat[:1].tobytes() * value.size
+
+
+def _number(atom: Atom, value: Operand) -> str:
+    is_truth = isinstance(atom, Var) and atom.type.dtype.kind == "b"
+    return f"(1.0 if {text(value)} else 0.0)" if is_truth else text(value)
+
+
+def _loops(bounds: Sequence[tuple[Any, Any]], body: Lines, axes: Sequence[int] | None = None) -> Lines:
+    """Loops over some axes, the first outermost, around a body."""
+    chosen = [*range(len(bounds))] if axes is None else axes
+    lines = [f"{'    ' * k}for i{d} in range({bounds[d][0]}, {bounds[d][1]}):" for k, d in enumerate(chosen)]
+    return [*lines, *[f"{'    ' * len(chosen)}{line}" for line in body]]
+
+
+def _length(ends: tuple[int, int]) -> int:
+    return ends[1] - ends[0]
+
+
+def _holds(bound: Bound, box: Box) -> bool:
+    low, high = box[bound.dim]
+    return bound.start <= low and high <= bound.stop
+
+
+def _excluded(bound: Bound, domain: Box) -> bool:
+    low, high = domain[bound.dim]
+    return bound.start >= high or bound.stop <= low
+
+
+def _conditions(bounds: Sequence[Bound], domain: Box) -> str:
+    """The bounds as a condition, without what always holds."""
+    parts = []
+    for bound in bounds:
+        low, high = domain[bound.dim]
+        parts += [f"i{bound.dim} >= {bound.start}"] * (bound.start > low)
+        parts += [f"i{bound.dim} < {bound.stop}"] * (bound.stop < high)
+    return " and ".join(dict.fromkeys(parts))
+
+
+def _boxes(domain: Box, wide: list[list[tuple[int, int]]]) -> Iterator[tuple[Box, bool]]:
+    """The domain in boxes: those that are wide in every direction, and the rest in as few as may be."""
+    if not domain:
+        yield (), True
+        return
+    low, high = domain[0]
+    ends = sorted({low, high, *[end for r in wide[0] for end in r]})
+    for part in pairwise(ends):
+        if part in wide[0]:
+            for box, inside in _boxes(domain[1:], wide[1:]):
+                yield (part, *box), inside
+        else:
+            yield (part, *domain[1:]), False
