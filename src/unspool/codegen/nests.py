@@ -341,7 +341,8 @@ class Kernel:
         return [declaration for name, declaration in self._declarations() if name in used]
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
-        every = [*self.arrays.values(), *[t.array for found in self.targets.values() for t in found]]
+        lanes = [] if self._lane_array is None else [self._lane_array]
+        every = [*lanes, *self.arrays.values(), *[t.array for found in self.targets.values() for t in found]]
         for array in {array.name: array for array in every}.values():
             yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
 
