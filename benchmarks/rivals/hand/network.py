@@ -129,7 +129,7 @@ def gradient(weights, transposed, bias, start, target, n, slots, leaf, held, rec
     return value, ct_bias
 
 
-def network(target: np.ndarray, *, n_steps: int, slots: int, leaf: int) -> Callable[..., tuple[Any, ...]]:
+def network(*, target: np.ndarray, n_steps: int, slots: int, leaf: int) -> Callable[..., tuple[Any, ...]]:
     """A function of the weights, the bias and the first state: the loss and its gradient in the three."""
     units = len(target)
     held, record, live = room(slots, units), room(leaf + 1, units), room(2, units)

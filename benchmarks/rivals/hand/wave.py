@@ -105,19 +105,19 @@ def periodic_reverse(ct, ct_after, now, factor, ct_factor):
 # --- the loop ---------------------------------------------------------------------------------------------------------
 def loop(ahead: Any, in_place: Any, reverse: Any) -> Any:
     @njit(error_model="numpy")
-    def observe(k, seen, after, row, data, seeds):
+    def observe(k, seen, after, row, margin, data, seeds):
         """The misfit of step k, and its cotangent, the first time that the step is run."""
         if k < seen:
             return 0.0
         value = 0.0
         for j in range(data.shape[1]):
-            difference = after[row, j] - data[k, j]
+            difference = after[row, margin + j] - data[k, j]
             value += difference * difference
             seeds[k, j] = 2 * difference
         return value
 
     @njit(error_model="numpy")
-    def gradient(factor, data, row, slots, leaf, held, record, live, cts, ct_factor, seeds):
+    def gradient(factor, data, row, margin, slots, leaf, held, record, live, cts, ct_factor, seeds):
         """The loss; its gradient in ``factor`` is in ``ct_factor``. held[0] is u(0), u(0); all else is overwritten."""
         n = data.shape[0]
         blocks = (n + leaf - 1) // leaf
@@ -149,7 +149,7 @@ def loop(ahead: Any, in_place: Any, reverse: Any) -> Any:
                     else:
                         after = before
                         in_place(after, now, factor)
-                    value += observe(k, seen, after, row, data, seeds)
+                    value += observe(k, seen, after, row, margin, data, seeds)
                     before, now = now, after
                 seen = max(seen, stop)
                 top += 1
@@ -164,18 +164,18 @@ def loop(ahead: Any, in_place: Any, reverse: Any) -> Any:
                 else:
                     after = before
                     in_place(after, now, factor)
-                value += observe(k, seen, after, row, data, seeds)
+                value += observe(k, seen, after, row, margin, data, seeds)
                 before, now = now, after
             beginning = now
             for k in range(start, stop if seen < stop else stop - 1):
                 after = record[k - start]
                 ahead(after, before, now, factor)
-                value += observe(k, seen, after, row, data, seeds)
+                value += observe(k, seen, after, row, margin, data, seeds)
                 before, now = now, after
             seen = max(seen, stop)
             for k in range(stop - 1, start - 1, -1):
                 for j in range(data.shape[1]):
-                    ct_after[row, j] += seeds[k, j]
+                    ct_after[row, margin + j] += seeds[k, j]
                 reverse(ct, ct_after, record[k - start - 1] if k > start else beginning, factor, ct_factor)
                 ct, ct_after = ct_after, ct
             end -= 1
@@ -186,29 +186,28 @@ def loop(ahead: Any, in_place: Any, reverse: Any) -> Any:
     return gradient
 
 
-LOOPS = {
-    "slices": loop(fixed_ahead, fixed_in_place, fixed_reverse),
-    "roll": loop(periodic_ahead, periodic_in_place, periodic_reverse),
-}
+FIXED = loop(fixed_ahead, fixed_in_place, fixed_reverse)
+PERIODIC = loop(periodic_ahead, periodic_in_place, periodic_reverse)
 
 
 def wave(
-    pulse: np.ndarray, data: np.ndarray, *, version: str, courant: float, row: int, slots: int, leaf: int
+    *, pulse: np.ndarray, data: np.ndarray, periodic: bool, courant: float, margin: int, slots: int, leaf: int
 ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """A function of the velocity that returns the loss and its gradient, and keeps its buffers between calls."""
+    """A function of the velocity: the loss and its gradient."""
     n = len(pulse)
     held, record, live, cts, factors = (room(count, n, n, column=1) for count in (2 * slots, leaf, 2, 2, 2))
     factor, ct_factor = factors
     seeds = np.empty_like(data)
-    run = LOOPS[version]
+    run = PERIODIC if periodic else FIXED
 
     def gradient(velocity: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = courant * velocity
         np.multiply(scaled, scaled, out=factor)
-        if version == "slices":
-            factor[0], factor[-1], factor[:, 0], factor[:, -1] = 0, 0, 0, 0
+        if not periodic:
+            factor[[0, -1]] = 0
+            factor[:, [0, -1]] = 0
         held[0], held[1] = pulse, pulse
-        value = run(factor, data, row, slots, leaf, held, record, live, cts, ct_factor, seeds)
+        value = run(factor, data, n // 8, margin, slots, leaf, held, record, live, cts, ct_factor, seeds)
         return value, 2 * courant * scaled * ct_factor
 
     return gradient
