@@ -1,0 +1,216 @@
+"""The long loops in JAX, in the ways that a JAX user would try: how the step is written, and what the scan keeps.
+
+One thread takes NPROC=1 in the environment before JAX is imported: with ``--xla_cpu_multi_thread_eigen=false`` alone,
+XLA still runs parts of a step at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.long_loops import COURANT, MARGIN, WEIGHT, H
+from benchmarks.problems import Problem
+
+Gradient = Callable[[], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A loop in JAX: its first state, a step ``(state, None) -> (state, y)``, and the loss of the last state and ys."""
+
+    start: Any
+    step: Callable[..., Any]
+    loss: Callable[[Any, Any], Any]
+
+
+def scalars(jnp: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
+    """Lorenz on numbers, which XLA runs faster here than arrays of three."""
+
+    def lorenz(start: Any, rates: Any) -> Scanned:
+        s, r, b = rates
+
+        def slope(x: Any, y: Any, z: Any) -> Any:
+            return s * (y - x), x * (r - z) - y, x * y - b * z
+
+        def ahead(u: Any, k: Any, h: float) -> Any:
+            return [a + h * b for a, b in zip(u, k, strict=True)]
+
+        def step(u: Any, _: None) -> Any:
+            k1 = slope(*u)
+            k2 = slope(*ahead(u, k1, 0.5 * H))
+            k3 = slope(*ahead(u, k2, 0.5 * H))
+            k4 = slope(*ahead(u, k3, H))
+            u = [a + H / 6 * (b + 2 * c + 2 * d + e) for a, b, c, d, e in zip(u, k1, k2, k3, k4, strict=True)]
+            return u, WEIGHT * (u[0] * u[0] + u[1] * u[1] + u[2] * u[2])
+
+        return Scanned([start[0], start[1], start[2]], step, lambda u, ys: jnp.sum(ys) + u[0] + u[1] + u[2])
+
+    return {"numbers": lorenz}
+
+
+def wave(jnp: Any, problem: Problem, periodic: bool) -> dict[str, Callable[..., Scanned]]:
+    """The wave with the stencil added at an index, padded afterwards, or on a padded field; or with rolls."""
+    pulse, data = (jnp.asarray(problem.constants[name]) for name in ("pulse", "data"))
+    row = len(pulse) // 8
+
+    def inner(u: Any) -> Any:
+        return u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2] - 4 * u[1:-1, 1:-1]
+
+    def added(factor: Any) -> Any:
+        return lambda before, now: (2 * now - before).at[1:-1, 1:-1].add(factor[1:-1, 1:-1] * inner(now))
+
+    def padded_after(factor: Any) -> Any:
+        return lambda before, now: 2 * now - before + jnp.pad(factor[1:-1, 1:-1] * inner(now), 1)
+
+    def padded_before(factor: Any) -> Any:
+        fixed = jnp.pad(factor[1:-1, 1:-1], 1)
+        return lambda before, now: 2 * now - before + fixed * inner(jnp.pad(now, 1))
+
+    def wrapped(factor: Any) -> Any:
+        return lambda before, now: 2 * now - before + factor * inner(jnp.pad(now, 1, mode="wrap"))
+
+    def rolled(factor: Any) -> Any:
+        def ahead(before: Any, now: Any) -> Any:
+            around = jnp.roll(now, 1, 0) + jnp.roll(now, -1, 0) + jnp.roll(now, 1, 1) + jnp.roll(now, -1, 1)
+            return 2 * now - before + factor * (around - 4 * now)
+
+        return ahead
+
+    def scanned(make: Callable[[Any], Any]) -> Callable[..., Scanned]:
+        def model(velocity: Any) -> Scanned:
+            ahead = make((COURANT * velocity) ** 2)
+
+            def step(fields: Any, _: None) -> Any:
+                before, now = fields
+                after = ahead(before, now)
+                return (now, after), after[row, MARGIN:-MARGIN]
+
+            return Scanned((pulse, pulse), step, lambda _, seen: jnp.sum((seen - data) ** 2))
+
+        return model
+
+    fixed = {"at": added, "padded after": padded_after, "padded before": padded_before}
+    return {label: scanned(make) for label, make in ({"roll": rolled, "wrap": wrapped} if periodic else fixed).items()}
+
+
+def network(jax: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
+    """The network with a matrix times a vector, or a row times the transpose."""
+    jnp, target = jax.numpy, problem.constants["target"]
+
+    def scanned(times: Callable[[Any, Any, Any], Any]) -> Callable[..., Scanned]:
+        def model(weights: Any, bias: Any, start: Any) -> Scanned:
+            transposed = weights.T
+
+            def step(h: Any, _: None) -> Any:
+                return jnp.tanh(times(weights, transposed, h) + bias), None
+
+            return Scanned(start, step, lambda h, _: jnp.sum((h - target) ** 2))
+
+        return model
+
+    return {
+        "matrix": scanned(lambda weights, transposed, h: weights @ h),
+        "row": scanned(lambda weights, transposed, h: (h[None] @ transposed)[0]),
+    }
+
+
+def trivial(jnp: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
+    """The step of two operations."""
+    return {"": lambda start, a, b: Scanned(start, lambda u, _: (u * a + b, None), lambda u, _: u)}
+
+
+# --- what the scan keeps ----------------------------------------------------------------------------------------------
+def scans(jax: Any, n: int) -> dict[str, Callable[[Scanned], Any]]:
+    """One scan with or without a checkpoint around the step, and scans of scans."""
+    jnp = jax.numpy
+
+    def one(remat: bool, unroll: int) -> Callable[[Scanned], Any]:
+        def run(model: Scanned) -> Any:
+            step = jax.checkpoint(model.step) if remat else model.step
+            return jax.lax.scan(step, model.start, None, n, unroll=unroll)
+
+        return run
+
+    def nested(length: int, remat: bool) -> Callable[[Scanned], Any]:
+        def run(model: Scanned) -> Any:
+            step = jax.checkpoint(model.step) if remat else model.step
+
+            @jax.checkpoint
+            def segment(state: Any, _: None) -> Any:
+                return jax.lax.scan(step, state, None, length)
+
+            state, ys = jax.lax.scan(segment, model.start, None, n // length)
+            ys = jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys)
+            if n % length:
+                state, more = jax.lax.scan(step, state, None, n % length)
+                ys = jax.tree.map(lambda *parts: jnp.concatenate(parts), ys, more)
+            return state, ys
+
+        return run
+
+    found = {"scan": one(False, 1), "scan, checkpoint": one(True, 1)}
+    if n > 100:
+        found |= {"scan, unroll 4": one(False, 4), "scan, checkpoint, unroll 4": one(True, 4)}
+        root = round(n**0.5)
+        for length in dict.fromkeys((16, 32, root)):
+            found[f"scans of {length}"] = nested(length, False)
+            found[f"scans of {length}, checkpoint"] = nested(length, True)
+    return found
+
+
+def checkpointed(jax: Any, n: int, checkpoints: int) -> Callable[[Scanned], Any]:
+    """Equinox's loop with so many checkpoints."""
+    import equinox.internal as eqxi
+
+    def run(model: Scanned) -> Any:
+        def step(state: Any, _: Any) -> Any:
+            return model.step(state, None)
+
+        return eqxi.scan(
+            step, model.start, jax.numpy.arange(n), n, kind="checkpointed", checkpoints=min(n, checkpoints)
+        )
+
+    return run
+
+
+# --- gradients --------------------------------------------------------------------------------------------------------
+def variants(problem: Problem, *, step: str = "") -> Iterator[tuple[str, Callable[[], Gradient]]]:
+    """JAX programs for a problem by their label, each compiled when it is called."""
+    jax, models = models_of(problem, step)
+    for written, model in models.items():
+        for kept, run in scans(jax, problem.n_steps).items():
+            yield ", ".join(filter(None, (written, kept))), lambda m=model, r=run: compiled(jax, problem, m, r)
+
+
+def equinox(problem: Problem, *, checkpoints: int, step: str = "") -> Gradient:
+    """The gradient by equinox's checkpointed loop, with the step written in the first way."""
+    jax, models = models_of(problem, step)
+    return compiled(jax, problem, next(iter(models.values())), checkpointed(jax, problem.n_steps, checkpoints))
+
+
+def models_of(problem: Problem, step: str) -> tuple[Any, dict[str, Callable[..., Scanned]]]:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    jnp = jax.numpy
+    if problem.name == "lorenz":
+        return jax, scalars(jnp, problem)
+    if problem.name == "wave":
+        return jax, wave(jnp, problem, step == "roll")
+    return jax, network(jax, problem) if problem.name == "network" else trivial(jnp, problem)
+
+
+def compiled(jax: Any, problem: Problem, model: Callable[..., Scanned], run: Callable[[Scanned], Any]) -> Gradient:
+    def loss(*parameters: Any) -> Any:
+        scanned = model(*parameters)
+        return scanned.loss(*run(scanned))
+
+    both = jax.jit(jax.value_and_grad(loss, argnums=tuple(range(len(problem.parameters)))))
+
+    def gradient() -> tuple[Any, ...]:
+        value, cts = jax.block_until_ready(both(*problem.parameters))
+        return value, *cts
+
+    return gradient
