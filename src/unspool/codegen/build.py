@@ -107,5 +107,5 @@ def _numbers(adjoint: Adjoint) -> CompiledNumbers | None:
 
 def _fields(adjoint: Adjoint) -> CompiledFields:
     step = field_step(adjoint)
-    code = load(step.text, ["advance", "record", "reverse"] if step.records else ["advance", "reverse"])
+    code = load(step.text, step.kernels)
     return CompiledFields(step, code, sum(room(t) for t in adjoint.state), *step.taped_bytes())

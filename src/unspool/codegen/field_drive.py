@@ -57,13 +57,19 @@ class FieldDrive:
         self._error: BaseException | None = None
         self._xs = [np.ascontiguousarray(x) for x in xs]
         self._captures = [np.ascontiguousarray(c, dtype=np.float64) for c in captures]
-        self._totals = [np.zeros(t.shape) for t in adjoint.captures]
+        self._totals = [self._total(j, t) for j, t in enumerate(adjoint.captures)]
         self._ys = [np.empty((n_steps, *t.shape)) for t in adjoint.outputs]
         self._cts_ys = [np.zeros((n_steps, *t.shape)) for t in adjoint.outputs]
         self._cts_xs = [np.zeros_like(x) for x in self._xs]
         self._keeping: list[Any] = []
         self._chunks: list[np.ndarray] = []
-        self._sizes = sorted({room(t) for t in (*adjoint.state, *[k.var.type for k in step.kept])})
+        classes = [self._class("uv", t) for t in adjoint.state]
+        ct_classes = [self._class("dw", t) for t in adjoint.state]
+        kept = [self._class("r" if k.kind == RESIDUAL else "uv", k.var.type) for k in step.kept]
+        self._classes = sorted({*classes, *ct_classes, *kept})
+        self._leaf_classes = [self._classes.index(x) for x in classes]
+        self._ct_classes = [self._classes.index(x) for x in ct_classes]
+        self._kept_classes = [self._classes.index(x) for x in kept]
         self._buffers: list[int] = []  # their addresses
         self._arrays = self._described()
         self._control = np.zeros(Fields.LENGTH, np.int64)
@@ -77,24 +83,24 @@ class FieldDrive:
     # --- the two halves ---------------------------------------------------------------------------------------------
     def forward(self, state: Sequence[Any], schedule: Schedule | None) -> tuple[list[Any], list[np.ndarray]]:
         """Carry out the actions up to the turn; without a schedule, all steps and nothing else."""
-        self._take_in(Fields.CURRENT, state)
+        self._take_in("current", state)
         self._rest = self._batches(schedule)
         for batch in self._rest:
             self._carry_out(batch)
             if batch.turn:
                 break
-        return self._take_out("current"), self._ys
+        return self._state(), self._ys
 
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Carry the cotangents back; return those of the initial state, of xs and of the captures."""
         for target, value in zip(self._cts_ys, cts_ys, strict=True):
             if value is not None:
                 target[...] = value
-        self._take_in(Fields.CTS, cts_state)
+        self._take_in("cts", cts_state)
         try:
             for batch in self._rest:
                 self._carry_out(batch)
-            return self._take_out("cts"), self._cts_xs, self._totals
+            return self._cotangents(), self._cts_xs, self._totals
         finally:
             self.close()
 
@@ -145,15 +151,16 @@ class FieldDrive:
     def _more_buffers(self) -> None:
         """Twice as many of each class that is short."""
         pool = self._arrays["pool"]
-        for cls, n_bytes in enumerate(self._sizes):
+        for cls in range(len(self._classes)):
             if pool[cls, 1] < max(pool[cls, 3], pool[cls, 4]):
                 have = int(np.count_nonzero(self._arrays["class_of"] == cls))
-                self._add_buffers(cls, max(have, 2 * int(max(pool[cls, 3], pool[cls, 4])), 1), n_bytes)
+                self._add_buffers(cls, max(have, 2 * int(max(pool[cls, 3], pool[cls, 4])), 1))
 
-    def _add_buffers(self, cls: int, n: int, n_bytes: int) -> None:
-        chunk = arena.take(n * n_bytes + 64)
+    def _add_buffers(self, cls: int, n: int) -> None:
+        n_bytes, shift = self._classes[cls]
+        chunk = arena.take(n * n_bytes + 128)
         self._chunks.append(chunk)
-        start = -(-chunk.ctypes.data // 64) * 64
+        start = -(-chunk.ctypes.data // 64) * 64 + shift
         arrays, pool = self._arrays, self._arrays["pool"]
         first = len(self._buffers)
         self._buffers += [start + k * n_bytes for k in range(n)]
@@ -162,7 +169,7 @@ class FieldDrive:
         arrays["holds"] = np.concatenate([arrays["holds"], np.zeros(n, np.int64)])
         arrays["class_of"] = np.concatenate([arrays["class_of"], np.full(n, cls, np.int64)])
         stacks = []
-        for k in range(len(self._sizes)):
+        for k in range(len(self._classes)):
             free = arrays["free"][pool[k, 0] : pool[k, 0] + pool[k, 1]].tolist()
             free = [*range(first + n - 1, first - 1, -1), *free] if k == cls else free  # the used ones come first
             stacks.append(free + [0] * (int(np.count_nonzero(arrays["class_of"] == k)) - len(free)))
@@ -171,22 +178,41 @@ class FieldDrive:
         arrays["free"] = np.array([buffer for stack in stacks for buffer in stack], np.int64)
         self._connect()
 
-    def _take_in(self, which: int, values: Sequence[Any]) -> None:
+    def _take_in(self, which: str, values: Sequence[Any]) -> None:
         """Copy arrays (None: zeros) into buffers of their own."""
-        ids = self._arrays["current" if which == Fields.CURRENT else "cts"]
         pool = self._arrays["pool"]
+        classes = self._leaf_classes if which == "current" else self._ct_classes
         for leaf, (value, t) in enumerate(zip(values, self._adjoint.state, strict=True)):
-            cls = self._sizes.index(room(t))
+            cls = classes[leaf]
             if pool[cls, 1] == 0:
-                self._add_buffers(cls, 2 * len(self._adjoint.state) + 2, self._sizes[cls])
+                self._add_buffers(cls, 2 * len(classes) + 2)
             pool[cls, 1] -= 1
-            ids[leaf] = buffer = self._arrays["free"][pool[cls, 0] + pool[cls, 1]]
+            buffer = self._arrays["free"][pool[cls, 0] + pool[cls, 1]]
             self._arrays["references"][buffer] = 1
+            self._arrays[which][leaf] = buffer if which == "current" else (buffer, 1)
             _array(self._buffers[buffer], t)[...] = 0.0 if value is None else value
 
-    def _take_out(self, which: str) -> list[Any]:
-        ids = self._arrays[which]
+    def _state(self) -> list[Any]:
+        ids = self._arrays["current"]
         return [_array(self._buffers[ids[leaf]], t).copy() for leaf, t in enumerate(self._adjoint.state)]
+
+    def _cotangents(self) -> list[Any]:
+        rows = self._arrays["cts"].tolist()
+        return [_array(self._buffers[k], t) * sign for (k, sign), t in zip(rows, self._adjoint.state, strict=True)]
+
+    def _class(self, letters: str, t: ArrayType) -> tuple[int, int]:
+        """Bytes of a buffer, and how far behind a cache line it begins: most of it is written from a column on."""
+        n_bytes, found = room(t), 0
+        for name, (shape, column) in self._step.columns.items():
+            if shape == t.shape and (name == letters or name[0] in letters):
+                found = column
+        return n_bytes, -8 * found % 64 if n_bytes >= 4096 else 0
+
+    def _total(self, position: int, t: ArrayType) -> np.ndarray:
+        """Zeros that begin where they are best written from."""
+        memory = np.zeros(room(t) + 128, np.uint8)
+        start = -memory.ctypes.data % 64 + self._class(f"g{position}", t)[1]
+        return memory[start : start + t.nbytes].view(np.float64).reshape(t.shape)
 
     def _grow(self, name: str, n: int) -> None:
         have = self._arrays[name]
@@ -199,14 +225,14 @@ class FieldDrive:
         """The arrays that the driver reads, by name."""
         step, adjoint = self._step, self._adjoint
         types = adjoint.state
-        classes = [self._sizes.index(room(t)) for t in types]
-        leaves = np.array([*zip(classes, step.source, step.ct_source, strict=True)], np.int64).reshape(-1, 3)
-        kept = [(k.kind, k.position, self._sizes.index(room(k.var.type))) for k in step.kept]
-        pool = np.zeros((len(self._sizes), 5), np.int64)
-        pool[:, 2] = self._sizes
-        for cls, source, ct_source in leaves.tolist():
+        columns = self._leaf_classes, step.source, self._ct_classes, step.ct_source, step.ct_manner, step.renewed
+        leaves = np.array([*zip(*columns, strict=True)], np.int64).reshape(-1, 6)
+        kept = [(k.kind, k.position, cls) for k, cls in zip(step.kept, self._kept_classes, strict=True)]
+        pool = np.zeros((len(self._classes), 5), np.int64)
+        pool[:, 2] = [n_bytes for n_bytes, _ in self._classes]
+        for cls, source, ct_class, ct_source, _, _ in leaves.tolist():
             pool[cls, 3] += source < 0
-            pool[cls, 4] += ct_source < 0
+            pool[ct_class, 4] += ct_source < 0
         for kind, _, cls in kept:
             pool[cls, 3] += kind == RESIDUAL
         n_state = len(types)
@@ -215,7 +241,7 @@ class FieldDrive:
         n_own = sum(k.kind == RESIDUAL for k in step.kept)
         forward = [0, self.n_steps, *[0] * (self._first_residual + n_own - 2)]
         forward += [self._fixed(place) for place in step.forward]
-        first_row = 2 + len(step.kept) + n_state + step.ct_source.count(-1)
+        first_row = 2 + len(step.kept) + 2 * n_state + step.ct_source.count(-1)
         reverse = [0, self.n_steps, *[0] * (first_row + 2 * len(adjoint.inputs) + len(adjoint.outputs) - 2)]
         reverse += [self._fixed(place) for place in step.reverse]
         moving = [(self._first_x + k, *_row(x)) for k, x in enumerate([*self._xs, *self._ys])]
@@ -232,10 +258,16 @@ class FieldDrive:
             "pool": pool,
             **dict.fromkeys(["address", "references", "holds", "class_of", "free", "taped", "slots", "held"], empty),
             "current": np.full(n_state, -1, np.int64),
-            "cts": np.full(n_state, -1, np.int64),
-            "following": np.zeros(n_state, np.int64),
+            "cts": np.full((n_state, 2), -1, np.int64),
+            "following": np.zeros((n_state, 2), np.int64),
             "kernels": np.array(
-                [addresses["advance"], addresses.get("record", addresses["advance"]), addresses["reverse"]], np.int64
+                [
+                    addresses["advance"],
+                    addresses.get("record", addresses["advance"]),
+                    addresses["reverse"],
+                    addresses.get("renew", 0),
+                ],
+                np.int64,
             ),
         }
 
@@ -245,7 +277,7 @@ class FieldDrive:
         for name, array in self._arrays.items():
             c[getattr(Fields, name.upper())] = array.ctypes.data
         c[Fields.N_STATE], c[Fields.N_KEPT] = len(self._adjoint.state), len(self._step.kept)
-        c[Fields.N_CLASSES] = len(self._sizes)
+        c[Fields.N_CLASSES] = len(self._classes)
         c[Fields.N_FORWARD], c[Fields.N_MOVING] = self._n_forward, len(self._arrays["moving"])
         c[Fields.FIRST_RESIDUAL] = self._first_residual
 

@@ -117,15 +117,23 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
 @njit  # type: ignore[misc]
 def step_forward(c: Any, k: int, recording: bool) -> int:
     """One step, which is recorded or not."""
-    vector, leaves = field(c[FORWARD], "i64[:]", 64), field(c[LEAVES], "i64[:, 3]", 64)
+    vector, leaves = field(c[FORWARD], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
     address, references = field(c[ADDRESS], "i64[:]", 64), field(c[REFERENCES], "i64[:]", 64)
     current, following = field(c[CURRENT], "i64[:]", 64), field(c[FOLLOWING], "i64[:]", 64)
     kernels = field(c[KERNELS], "i64[:]", 64)
     n = c[N_STATE]
     place = 2 + n
+    renewing = not recording and kernels[3] != 0
+    for leaf in range(n):
+        if leaves[leaf, 5] >= 0 and references[current[leaves[leaf, 5]]] != 1:
+            renewing = False
     for leaf in range(n):
         vector[2 + leaf] = address[current[leaf]]
-        if leaves[leaf, 1] < 0:
+        if renewing and leaves[leaf, 5] >= 0:
+            following[leaf] = current[leaves[leaf, 5]]
+            references[following[leaf]] = references[following[leaf]] + 1
+            place += 1
+        elif leaves[leaf, 1] < 0:
             following[leaf] = take(c, leaves[leaf, 0])
             vector[place] = address[following[leaf]]
             place += 1
@@ -148,7 +156,7 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
         c[TOP] = c[TOP] + 1
     move(c, vector, k, 0, c[N_FORWARD])
     vector[0] = k
-    failed = kernel(kernels[1 if recording else 0], c[FORWARD])
+    failed = kernel(kernels[1 if recording else 3 if renewing else 0], c[FORWARD])
     for leaf in range(n):
         release(c, current[leaf])
         current[leaf] = following[leaf]
@@ -158,33 +166,37 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
 @njit  # type: ignore[misc]
 def step_back(c: Any, k: int) -> int:
     """The adjoint of one step."""
-    vector, leaves = field(c[REVERSE], "i64[:]", 64), field(c[LEAVES], "i64[:, 3]", 64)
+    vector, leaves = field(c[REVERSE], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
     address, references = field(c[ADDRESS], "i64[:]", 64), field(c[REFERENCES], "i64[:]", 64)
-    cts, following = field(c[CTS], "i64[:]", 64), field(c[FOLLOWING], "i64[:]", 64)
+    cts, following = field(c[CTS], "i64[:, 2]", 64), field(c[FOLLOWING], "i64[:, 2]", 64)
     taped, kernels = field(c[TAPED], "i64[:]", 64), field(c[KERNELS], "i64[:]", 64)
     n, n_kept = c[N_STATE], c[N_KEPT]
     c[TOP] = c[TOP] - 1
     row = c[TOP] * n_kept
     for t in range(n_kept):
         vector[2 + t] = address[taped[row + t]]
-    place = 2 + n_kept + n
+    place = 2 + n_kept + 2 * n
     for leaf in range(n):
-        vector[2 + n_kept + leaf] = address[cts[leaf]]
-        if leaves[leaf, 2] < 0:
-            following[leaf] = take(c, leaves[leaf, 0])
-            vector[place] = address[following[leaf]]
+        vector[2 + n_kept + leaf] = address[cts[leaf, 0]]
+        vector[2 + n_kept + n + leaf] = cts[leaf, 1]
+        source, manner = leaves[leaf, 3], leaves[leaf, 4]
+        if source < 0:
+            following[leaf, 0] = take(c, leaves[leaf, 2])
+            following[leaf, 1] = 1
+            vector[place] = address[following[leaf, 0]]
             place += 1
         else:
-            following[leaf] = cts[leaves[leaf, 2]]
-            references[following[leaf]] = references[following[leaf]] + 1
+            following[leaf, 0] = cts[source, 0]
+            following[leaf, 1] = 1 if manner == 2 else -cts[source, 1] if manner == 1 else cts[source, 1]
+            references[following[leaf, 0]] = references[following[leaf, 0]] + 1
     move(c, vector, k, c[N_FORWARD], c[N_MOVING])
     vector[0] = k
     failed = kernel(kernels[2], c[REVERSE])
     for t in range(n_kept):
         let_go(c, taped[row + t])
     for leaf in range(n):
-        release(c, cts[leaf])
-        cts[leaf] = following[leaf]
+        release(c, cts[leaf, 0])
+        cts[leaf, 0], cts[leaf, 1] = following[leaf, 0], following[leaf, 1]
     return failed
 
 

@@ -7,20 +7,22 @@ of all steps; then comes what changes with every step, then what stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 
 from unspool.adjoint import Adjoint
-from unspool.adjoint.residuals import NEXT, RESIDUAL, STATE, Kept, Split, split
-from unspool.codegen.fuse import kind_of, work
-from unspool.codegen.nests import Array, Call, Kernel, Lines, Target
+from unspool.adjoint.residuals import NEXT, RESIDUAL, Kept, Split, split
+from unspool.codegen.fuse import Fusion, kind_of, work
+from unspool.codegen.indices import Shape, size
+from unspool.codegen.nests import Array, Call, Kernel, Lines, Target, Update
 from unspool.codegen.scalars import check_sizes, check_types
-from unspool.codegen.indices import Shape
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
 from unspool.layout import ArrayType
+from unspool.ops.index import is_basic
 
 GATHERED = 64
 """Rows of two factors that are gathered before their product is added to the cotangent of a matrix."""
@@ -76,24 +78,32 @@ class Places:
         return len(self.calls) - 1
 
 
+PASSED, NEGATED, REPLACED = range(3)
+
+
 @dataclass(slots=True)
 class FieldStep:
     """A step on fields: the text of its module, and the order of the addresses of its kernels.
 
-    ``source[i]`` is the leaf of the old state that the new leaf i is, -1 where it is new; ``ct_source`` the same for
-    cotangents. Forward: state, new leaves, inputs, outputs, residuals, fixed. Reverse: what is kept, cotangents, new
+    ``source[i]`` is the leaf of the old state that the new leaf i is, -1 where it is new. ``ct_source[i]`` is the leaf
+    whose buffer the new cotangent i takes over, and ``ct_manner[i]`` how: as it is, with the opposite sign, or written
+    over. ``renewed[i]`` is the leaf that the kernel "renew" overwrites with the new leaf i, if nobody else holds it.
+    Forward: state, new leaves, inputs, outputs, residuals, fixed. Reverse: what is kept, cotangents, their signs, new
     cotangents, inputs, cotangents of outputs, cotangents of inputs, fixed.
     """
 
     adjoint: Adjoint
     split: Split
     source: tuple[int, ...]
-    ct_source: tuple[int, ...]
+    ct_source: list[int]
+    ct_manner: list[int]
+    renewed: list[int]
     text: str = ""
+    kernels: list[str] = field(default_factory=list)
     forward: list[Place] = field(default_factory=list)
     reverse: list[Place] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    records: bool = False  # whether record differs from advance
+    columns: dict[str, tuple[Shape, int]] = field(default_factory=dict)  # shape, and where most of it is written from
     n_statements: int = 0
 
     def taped_bytes(self) -> tuple[int, int]:
@@ -142,27 +152,22 @@ def field_step(adjoint: Adjoint) -> FieldStep:
     n_primal = 1 + n_state + len(adjoint.inputs) + len(adjoint.captures)
     _check(adjoint.joint)
     parts = split(adjoint.joint, n_state=n_state, n_new=n_new, n_primal=n_primal, work=seconds)
-    state, cts = adjoint.joint.inputs[1 : 1 + n_state], adjoint.joint.inputs[n_primal : n_primal + n_state]
-    step = FieldStep(
-        adjoint,
-        parts,
-        _sources(parts.record.outputs[:n_state], state),
-        _sources(parts.reverse.outputs[:n_state], cts),
-    )
+    state = adjoint.joint.inputs[1 : 1 + n_state]
+    new = parts.record.outputs[:n_state]
+    source = tuple([state.index(atom) if isinstance(atom, Var) and atom in state else -1 for atom in new])
+    step = FieldStep(adjoint, parts, source, [-1] * n_state, [PASSED] * n_state, [-1] * n_state)
+    places = Places(2 + n_state + source.count(-1) + len(adjoint.inputs) + len(adjoint.outputs) + len(_own(step)))
+    back = Places(0)
+    back.calls = places.calls
     lines = ["import math", "import numpy as np", "from numba import njit", ""]
     lines += ["from unspool.codegen.fields import call, field, gemm, gemv", "", ""]
-    forward = Places(2 + n_state + step.source.count(-1) + len(adjoint.inputs) + len(adjoint.outputs) + len(_own(step)))
-    step.records = bool(_own(step))
-    lines += _forward(step, "advance", forward)
-    if step.records:
-        lines += _forward(step, "record", forward)
-    reverse = Places(
-        2 + len(step.kept) + n_state + step.ct_source.count(-1) + 2 * len(adjoint.inputs) + len(adjoint.outputs)
-    )
-    reverse.calls = forward.calls
-    lines += _reverse(step, reverse)
-    step.forward, step.reverse, step.calls = forward.places, reverse.places, forward.calls
-    step.text = "\n".join(lines)
+    lines += _forward(step, "advance", places)
+    if _own(step):
+        lines += _forward(step, "record", places)
+    lines += _forward(step, "renew", places)
+    lines += _reverse(step, back)
+    step.forward, step.reverse, step.calls = places.places, back.places, places.calls
+    step.text = "\n".join(lines).rstrip("\n") + "\n"
     step.n_statements = step.text.count(" = ")
     return step
 
@@ -188,10 +193,6 @@ def _check_call(equation: Equation) -> None:
             raise UnsupportedError(f"{equation.primitive.name} gives {var.type}: only float64 is compiled")
 
 
-def _sources(atoms: Sequence[Atom], given: Sequence[Var]) -> tuple[int, ...]:
-    return tuple([given.index(atom) if isinstance(atom, Var) and atom in given else -1 for atom in atoms])
-
-
 def _own(step: FieldStep) -> list[Kept]:
     return [kept for kept in step.kept if kept.kind == RESIDUAL]
 
@@ -201,29 +202,49 @@ def _numbered(letter: str, types: Sequence[ArrayType], first: int) -> list[Array
 
 
 def _forward(step: FieldStep, name: str, places: Places) -> Lines:
-    adjoint = step.adjoint
+    adjoint, program = step.adjoint, step.split.record
     n_state = len(adjoint.state)
-    program = step.split.record
     slot = 2
     state = _numbered("u", adjoint.state, slot)
     slot += n_state
     fresh = [leaf for leaf, source in enumerate(step.source) if source < 0]
-    new = [Array(f"v{leaf}", adjoint.state[leaf].shape, slot + k) for k, leaf in enumerate(fresh)]
+    new = {leaf: Array(f"v{leaf}", adjoint.state[leaf].shape, slot + k) for k, leaf in enumerate(fresh)}
     slot += len(fresh)
     inputs = _numbered("x", adjoint.inputs, slot)
     slot += len(inputs)
     outputs = _numbered("y", adjoint.outputs, slot)
     slot += len(outputs)
     residuals = _numbered("r", [kept.var.type for kept in _own(step)], slot)
-    captures = _captures(adjoint, places)
-    given = dict(zip(program.inputs[1:], [*state, *inputs, *captures], strict=True))
+    given = dict(zip(program.inputs[1:], [*state, *inputs, *_captures(adjoint, places)], strict=True))
     given |= _consts(program, places, "forward")
-    targets = [Target(program.outputs[leaf], array) for leaf, array in zip(fresh, new, strict=True)]
+    n_out = n_state + len(outputs) + len(_own(step)) * (name == "record")
+    fusion = Fusion(program, [*given], program.outputs[:n_out])
+    if name == "renew":
+        free = [leaf for leaf in range(n_state) if leaf not in step.source]
+        for leaf in fresh:
+            step.renewed[leaf] = _replaceable(fusion, program.outputs[leaf], program.inputs[1 : 1 + n_state], free)
+            if step.renewed[leaf] >= 0:
+                free.remove(step.renewed[leaf])
+                new[leaf] = state[step.renewed[leaf]]
+        if max(step.renewed, default=-1) < 0:
+            return []
+    targets = [Target(program.outputs[leaf], new[leaf]) for leaf in fresh]
     targets += [Target(a, array) for a, array in zip(program.outputs[n_state:], outputs, strict=False)]
     if name == "record":
         targets += [Target(kept.var, array) for kept, array in zip(_own(step), residuals, strict=True)]
-    kernel = Kernel(name, program, step=program.inputs[0], given=given, targets=targets, slots=places)
-    return _text(kernel, [])
+    kernel = Kernel(name, fusion, step=program.inputs[0], given=given, targets=targets, slots=places)
+    step.columns |= kernel.columns
+    step.kernels.append(name)
+    return _text(kernel, [], [])
+
+
+def _replaceable(fusion: Fusion, result: Atom, given: Sequence[Var], free: list[int]) -> int:
+    """The array among the given ones that the result may overwrite, or -1."""
+    if isinstance(result, Var):
+        for leaf in free:
+            if fusion.may_replace(result, given[leaf]):
+                return leaf
+    return -1
 
 
 def _captures(adjoint: Adjoint, places: Places) -> list[Array]:
@@ -241,50 +262,174 @@ def _consts(program: Program, places: Places, side: str) -> dict[Var, Array]:
 
 def _reverse(step: FieldStep, places: Places) -> Lines:
     adjoint = step.adjoint
-    n_state = len(adjoint.state)
-    program = step.split.reverse
+    n_state, n_inputs = len(adjoint.state), len(adjoint.inputs)
+    program, additions = _pass_on(step)
+    outputs = program.outputs
+    cts_of_state = program.inputs[len(program.inputs) - n_state - len(adjoint.outputs) :][:n_state]
+    producers = {var: equation for equation in program.equations for var in equation.outputs}
+    factors = [_outer(atom, producers) for atom in outputs[n_state + n_inputs :]]
+    results = [atom for leaf, atom in enumerate(outputs[:n_state]) if step.ct_source[leaf] < 0]
+    results += outputs[n_state : n_state + n_inputs]
+    for atom, pair in zip(outputs[n_state + n_inputs :], factors, strict=True):
+        results += [atom] if pair is None else pair
+    fusion = Fusion(program, [v for v in program.inputs[1:]] + [v for v, _ in program.consts], results)
+    free = [leaf for leaf in range(n_state) if leaf not in step.ct_source]
+    if _is_injective(step.ct_source):
+        for leaf in range(n_state):
+            if step.ct_source[leaf] < 0:
+                step.ct_source[leaf] = _replaceable(fusion, outputs[leaf], cts_of_state, free)
+                if step.ct_source[leaf] >= 0:
+                    free.remove(step.ct_source[leaf])
+                    step.ct_manner[leaf] = REPLACED
     slot = 2
     kept = _numbered("u", [kept.var.type for kept in step.kept], slot)
     slot += len(kept)
-    cts = _numbered("d", adjoint.state, slot)
-    slot += n_state
-    fresh = [leaf for leaf, source in enumerate(step.ct_source) if source < 0]
+    cts = [
+        replace(array, sign=f"q{leaf}" if leaf in _signed(step) else "")
+        for leaf, array in enumerate(_numbered("d", adjoint.state, slot))
+    ]
+    signs = [f"q{leaf} = float(a[{slot + n_state + leaf}])" for leaf in sorted(_signed(step))]
+    slot += 2 * n_state
+    fresh = [leaf for leaf in range(n_state) if step.ct_source[leaf] < 0]
     new = [Array(f"w{leaf}", adjoint.state[leaf].shape, slot + k) for k, leaf in enumerate(fresh)]
     slot += len(fresh)
     inputs = _numbered("x", adjoint.inputs, slot)
-    slot += len(inputs)
+    slot += n_inputs
     cts_outputs = _numbered("e", adjoint.outputs, slot)
     slot += len(cts_outputs)
     cts_inputs = _numbered("z", adjoint.inputs, slot)
+    places.first = slot + n_inputs
     captures = _captures(adjoint, places)
     given = dict(zip(program.inputs[1:], [*kept, *inputs, *captures, *cts, *cts_outputs], strict=True))
-    given |= _consts(program, places, "reverse")
-    outputs = program.outputs
+    given |= _consts(step.split.reverse, places, "reverse")
     targets = [Target(outputs[leaf], array) for leaf, array in zip(fresh, new, strict=True)]
+    targets += [
+        Target(outputs[leaf], replace(cts[step.ct_source[leaf]], sign=""))
+        for leaf in range(n_state)
+        if step.ct_source[leaf] >= 0 and step.ct_manner[leaf] == REPLACED
+    ]
     targets += [Target(a, array) for a, array in zip(outputs[n_state:], cts_inputs, strict=False)]
-    producers = {var: equation for equation in program.equations for var in equation.outputs}
     after: Lines = []
-    for j, atom in enumerate(outputs[n_state + len(cts_inputs) :]):
+    for j, (atom, pair) in enumerate(zip(outputs[n_state + n_inputs :], factors, strict=True)):
         total = Array(f"g{j}", adjoint.captures[j].shape, places.place(Place("total", j, adjoint.captures[j].shape)))
-        factors = _outer(atom, producers)
-        if factors is None:
+        if pair is None:
             targets.append(Target(atom, total, adds=True))
             continue
-        rows = []
-        for side, factor in zip("lr", factors, strict=True):
-            shape = (factor.type.size,)
-            base = places.scratch(f"{side}{j}", (GATHERED, *shape))
-            rows.append(base)
-            targets.append(Target(factor, Array(base.name, factor.type.shape, base.slot, lead="row")))
+        rows = [places.scratch(f"{side}{j}", (GATHERED, f.type.size)) for side, f in zip("lr", pair, strict=True)]
+        targets += [
+            Target(f, Array(base.name, f.type.shape, base.slot, lead="row")) for f, base in zip(pair, rows, strict=True)
+        ]
         after.append(
             f"    gemm(a[{places.function('dgemm')}], 1, 0, {rows[0].shape[1]}, {rows[1].shape[1]}, count, "
             f"a[{rows[0].slot}], a[{rows[1].slot}], a[{total.slot}], 1.0)"
         )
-    gathering = ["row = a[0] % 64", "count = min(64, a[1] - a[0])"] if after else []
-    if after:
-        after = ["if row == 0:", *after]
-    kernel = Kernel("reverse", program, step=program.inputs[0], given=given, targets=targets, slots=places)
-    return _text(kernel, after, gathering)
+    before = [f"row = a[0] % {GATHERED}", f"count = min({GATHERED}, a[1] - a[0])"] if after else []
+    kernel = Kernel(
+        "reverse",
+        fusion,
+        step=program.inputs[0],
+        given=given,
+        targets=targets,
+        slots=places,
+        updates=[Update(cts[leaf], key, part, part_shape) for leaf, key, part, part_shape in additions],
+    )
+    step.columns |= kernel.columns
+    step.kernels.append("reverse")
+    return _text(kernel, ["if row == 0:", *after] if after else [], [*signs, *before])
+
+
+def _signed(step: FieldStep) -> set[int]:
+    """The leaves whose cotangents may be held with the opposite sign."""
+    found: set[int] = set()
+    for _ in step.source:
+        for leaf, (source, manner) in enumerate(zip(step.ct_source, step.ct_manner, strict=True)):
+            if source >= 0 and (manner == NEGATED or (manner == PASSED and source in found)):
+                found.add(leaf)
+    return found
+
+
+def _is_injective(sources: Sequence[int]) -> bool:
+    taken = [source for source in sources if source >= 0]
+    return len(taken) == len(set(taken))
+
+
+Addition = tuple[int, tuple[Any, ...], Atom, Shape]
+
+
+def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
+    """The program of the way back, without what is done to whole cotangents in their place.
+
+    A cotangent that only gets a small part added keeps its buffer; one that becomes, as it is or negated, the cotangent
+    of another leaf is passed on.
+    """
+    adjoint, program = step.adjoint, step.split.reverse
+    n_state = len(adjoint.state)
+    cts = program.inputs[len(program.inputs) - n_state - len(adjoint.outputs) :][:n_state]
+    for may_add in (True, False):
+        now = dict(enumerate(cts))  # the var that is in the buffer of each leaf
+        equations = [*program.equations]
+        additions: list[Addition] = []
+        more = may_add
+        while more:
+            more = False
+            for leaf, var in now.items():
+                found = _small_addition(var, equations, program.outputs)
+                if found is not None:
+                    total, key, part, shape = found
+                    additions.append((leaf, key, part, shape))
+                    equations.remove(total)
+                    now[leaf] = total.outputs[0]
+                    more = True
+        step.ct_source, step.ct_manner = [-1] * n_state, [PASSED] * n_state
+        leaf_of = {var: leaf for leaf, var in now.items()}
+        negations = {
+            e.outputs[0]: e.operands[0] for e in equations if e.primitive.name == "negative" and e.operands[0] in leaf_of
+        }
+        for leaf, atom in enumerate(program.outputs[:n_state]):
+            if atom in leaf_of:
+                step.ct_source[leaf] = leaf_of[atom]  # type: ignore[index]
+            elif atom in negations:
+                step.ct_source[leaf], step.ct_manner[leaf] = leaf_of[negations[atom]], NEGATED  # type: ignore[index]
+        touched = {leaf for leaf, *_ in additions}
+        if not additions or (_is_injective(step.ct_source) and not touched & _signed(step)):
+            break
+    inputs = tuple([now[cts.index(var)] if var in cts else var for var in program.inputs])
+    return replace(program, inputs=inputs, equations=tuple(equations)), additions
+
+
+def _small_addition(
+    var: Var, equations: list[Equation], outputs: Sequence[Atom]
+) -> tuple[Equation, tuple[Any, ...], Atom, Shape] | None:
+    """The only use of a var, if it adds a part of less than a quarter that can be computed beforehand."""
+    uses = [e for e in equations if var in e.operands]
+    if len(uses) != 1 or var in outputs or uses[0].primitive.name != "add" or uses[0].outputs[0].type != var.type:
+        return None
+    (other,) = [a for a in uses[0].operands if a != var] or [None]
+    block = next((e for e in equations if other in e.outputs), None)
+    if block is None or block.primitive.name != "place" or not is_basic(dict(block.params)["index"]):
+        return None
+    if sum(other in e.operands for e in equations) != 1 or other in outputs:
+        return None
+    key = dict(block.params)["index"]
+    shape = np.empty(var.type.shape, "V0")[key].shape
+    if 4 * size(shape) > var.type.size or not _is_elementwise_of_inputs(block.operands[0], equations, var):
+        return None
+    return uses[0], key, block.operands[0], shape
+
+
+def _is_elementwise_of_inputs(atom: Atom, equations: list[Equation], var: Var) -> bool:
+    producers = {result: e for e in equations for result in e.outputs}
+    stack, seen = [atom], set()
+    while stack:
+        now = stack.pop()
+        if now == var:
+            return False
+        if now in producers and now not in seen:
+            seen.add(now)
+            if kind_of(producers[now]) not in ("fused", "filled"):
+                return False
+            stack += producers[now].operands
+    return True
 
 
 def _outer(atom: Atom, producers: dict[Var, Equation]) -> tuple[Var, Var] | None:
@@ -307,8 +452,8 @@ def _outer(atom: Atom, producers: dict[Var, Equation]) -> tuple[Var, Var] | None
     return None if column is None or row is None else (column, row)
 
 
-def _text(kernel: Kernel, after: Lines, before: Lines | None = None) -> Lines:
+def _text(kernel: Kernel, after: Lines, before: Lines) -> Lines:
     body = [*kernel.lines, *after]
     numbered = ["step = float(a[0])"] if any("step" in line for line in body) else []
-    lines = [*(before or []), *numbered, *kernel.declared(body), *body, "return 0"]
+    lines = [*before, *numbered, *kernel.declared(body), *body, "return 0"]
     return [*kernel.borders, f"def {kernel.name}(a):", *[f"    {line}" for line in lines], "", ""]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
-from unspool.codegen.indices import Index, Shape, broadcast, identity, pieces
+from unspool.codegen.indices import Index, Shape, broadcast, identity, moved, pieces
 from unspool.codegen.scalars import is_elementwise
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 
@@ -105,6 +105,7 @@ class Fusion:
             for var in equation.outputs
             if var.type.size <= SMALL and self.kinds[id(equation)] in ("fused", "filled")
         )
+        self._known_reads: dict[int, list[tuple[Var, Index]]] = {}
         self.stored: dict[Var, None] = {}
         for equation in program.equations:
             self._require(equation)
@@ -235,7 +236,7 @@ class Fusion:
         for equation in self.program.equations:
             kind = self.kinds[id(equation)]
             var = equation.outputs[0]
-            reads = self._reads(equation)
+            reads = self.reads(equation)
             if var in self.stored:
                 number = 0
                 for source, index in reads:
@@ -299,17 +300,18 @@ class Fusion:
         """The mean offset of the index at which each array of the rank of a group is read."""
         found: dict[Var, list[Index]] = {}
         for var, origin in group.values.items():
-            for source, index in self._reads(self.producer[var]):
+            for source, index in self.reads(self.producer[var]):
                 if len(index) == len(group.shape) and all(d >= 0 for d, _, _ in index):
-                    moved = tuple([(d, a, b - o) for (d, a, b), o in zip(index, origin, strict=True)])
-                    found.setdefault(source, []).append(moved)
+                    found.setdefault(source, []).append(moved(index, origin))
         return {
             var: [sum([index[d][2] for index in places]) / len(places) for d in range(len(group.shape))]
             for var, places in found.items()
         }
 
-    def _reads(self, equation: Equation) -> list[tuple[Var, Index]]:
+    def reads(self, equation: Equation) -> list[tuple[Var, Index]]:
         """What the computation of an equation reads that is not computed inside it."""
+        if id(equation) in self._known_reads:
+            return self._known_reads[id(equation)]
         found: dict[tuple[Var, Index], None] = {}
         if self.kinds[id(equation)] in ("fused", "filled"):
             shape = equation.outputs[0].type.shape
@@ -328,4 +330,27 @@ class Fusion:
                 found[atom, index] = None
             else:
                 stack += self.operands(atom, index)
-        return [*found]
+        self._known_reads[id(equation)] = [*found]
+        return self._known_reads[id(equation)]
+
+    def may_replace(self, result: Var, source: Var) -> bool:
+        """Whether a result can be written where a given array stands: it is the last that reads it, element by element.
+
+        Nests before it may read anything, and others of its own nest the element that is written.
+        """
+        if result not in self.stored or result.type.shape != source.type.shape or source in self.results:
+            return False
+        where = [(k, group) for k, stage in enumerate(self.stages) for group in stage.nests if result in group.values]
+        ((number, group),) = where
+        place = moved(identity(result.type.shape), group.values[result])
+        for k, stage in enumerate(self.stages):
+            for other in stage.nests:
+                for var, origin in other.values.items():
+                    for read, index in self.reads(self.producer[var]):
+                        together = other is group and moved(index, origin) == place
+                        if read == source and not together and k >= number:
+                            return False
+            for equation in [*stage.numbers * (k > number), *stage.others * (k >= number)]:
+                if any(read == source for read, _ in self.reads(equation)):
+                    return False
+        return True

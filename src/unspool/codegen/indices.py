@@ -48,6 +48,11 @@ def identity(shape: Shape) -> Index:
     return tuple([(d, 1, 0) if n > 1 else (-1, 0, 0) for d, n in enumerate(shape)])
 
 
+def moved(index: Index, origin: Shape) -> Index:
+    """The index for a domain whose first element stands at ``origin`` of another one."""
+    return tuple([(d, a, b - a * origin[d]) if d >= 0 else (d, a, b) for d, a, b in index])
+
+
 def pieces(equation: Equation, index: Index) -> list[Piece] | None:
     """What the result at ``index`` is: the first piece whose bounds hold, nothing where none does.
 
@@ -59,7 +64,7 @@ def pieces(equation: Equation, index: Index) -> list[Piece] | None:
         case "getitem":
             if not is_basic(params["index"]):
                 return None
-            return [Piece(0, _read(params["index"], shapes[0], index))]
+            return [Piece(0, read(params["index"], shapes[0], index))]
         case "place":
             return _written(params["index"], params["shape"], shapes[0], index, operand=0)
         case "store":
@@ -94,7 +99,8 @@ def broadcast(index: Index, shape: Shape) -> Index:
     return tuple([axis if n > 1 else (-1, 0, 0) for axis, n in zip(tail, shape, strict=True)])
 
 
-def _read(key: tuple[Any, ...], shape: Shape, index: Index) -> Index:
+def read(key: tuple[Any, ...], shape: Shape, index: Index) -> Index:
+    """Where in an array of this shape the element ``index`` of its part ``key`` stands; the key is basic."""
     found = []
     for part, n, axis in _parts(key, shape, index):
         if isinstance(part, int):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unspool.codegen.fuse import FILLED, Fusion
-from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, pieces
+from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read
 from unspool.codegen.scalars import NOTHING, Code, Operand, Scalar, element, is_elementwise, text
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 
@@ -32,16 +32,21 @@ Lines = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Memory that a kernel reads or writes: its name in the text, its shape, where its address stands, and a leading
-    index."""
+    """Memory that a kernel reads or writes: its name in the text, its shape, where its address stands, a leading
+    index, and the name of a sign that what is read has to be multiplied with."""
 
     name: str
     shape: Shape
     slot: int
     lead: str = ""
+    sign: str = ""
 
     def load(self, index: Index) -> str:
-        """An element of it."""
+        """The value of an element."""
+        return f"({self.sign} * {self.place(index)})" if self.sign else self.place(index)
+
+    def place(self, index: Index) -> str:
+        """An element."""
         parts = [self.lead] * bool(self.lead) + [_position(axis) for axis in index]
         return f"{self.name}[{', '.join(parts) or '0'}]"
 
@@ -77,7 +82,7 @@ class _Placed:
 
     def __init__(self, target: Target, origin: Shape, domain: Box) -> None:
         self.target = target
-        self.index = _moved(identity(target.array.shape), origin)
+        self.index = moved(identity(target.array.shape), origin)
         ends = [(d, o, o + n) for d, (o, n) in enumerate(zip(origin, target.array.shape, strict=True))]
         self.bounds = tuple([Bound(*end) for end in ends if end[1:] != domain[end[0]]])
 
@@ -93,16 +98,22 @@ class _Scope:
     memo: dict[Any, Operand] = field(default_factory=dict)  # by value, index and guard
 
 
-def _moved(index: Index, origin: Shape) -> Index:
-    return tuple([(d, a, b - o) if d >= 0 else (d, a, b) for (d, a, b), o in zip(index, origin, strict=True)])
-
-
 def _position(axis: tuple[int, int, int]) -> str:
     d, scale, offset = axis
     if d < 0:
         return str(offset)
     name = f"i{d}" if scale == 1 else f"-i{d}" if scale == -1 else f"{scale} * i{d}"
     return name if not offset else f"{name} + {offset}" if offset > 0 else f"{name} - {-offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A part that is added to what stands in memory, before anything else is done: ``array[key] += part``."""
+
+    array: Array
+    key: tuple[Any, ...]
+    part: Atom
+    shape: Shape
 
 
 class Slots(Protocol):
@@ -124,17 +135,19 @@ class Kernel:
     def __init__(
         self,
         name: str,
-        program: Program,
+        fusion: Fusion,
         *,
         step: Var | None,
         given: dict[Var, Array],
         targets: Sequence[Target],
         slots: Slots,
+        updates: Sequence[Update] = (),
     ) -> None:
         self.name = name
         self.step = step
-        self.fusion = Fusion(program, [*given], [target.atom for target in targets])
-        self.numbers = {var: value.ravel()[0].item() for var, value in program.consts if _uniform(value)}
+        self.fusion = fusion
+        self.numbers = {var: value.ravel()[0].item() for var, value in fusion.program.consts if _uniform(value)}
+        self.columns: dict[str, tuple[Shape, int]] = {}  # where the largest nest begins to write
         self.targets: dict[Atom, list[Target]] = {}
         for target in targets:
             self.targets.setdefault(target.atom, []).append(target)
@@ -146,6 +159,8 @@ class Kernel:
         self._lane_array: Array | None = None
         self._scope = _Scope(Code("s"), ())
         self._flushed = self._n_nests = 0
+        for update in updates:
+            self._update(update)
         self._write()
 
     # --- memory -----------------------------------------------------------------------------------------------------
@@ -165,7 +180,7 @@ class Kernel:
     # --- order ------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
         fusion = self.fusion
-        loaded = {var for equation in fusion.program.equations for var, _ in fusion._reads(equation)}
+        loaded = {var for equation in fusion.program.equations for var, _ in fusion.reads(equation)}
         direct: set[int] = set()
         for stage in fusion.stages:
             for equation in stage.numbers:
@@ -301,25 +316,40 @@ class Kernel:
         letter = f"n{self._n_nests}_"
         self._n_nests += 1
         domain: Box = tuple([(0, n) for n in shape])
-        group = {var: _moved(identity(var.type.shape), origin) for var, origin in origins.items()}
+        group = {var: moved(identity(var.type.shape), origin) for var, origin in origins.items()}
         placed = [_Placed(t, origins.get(t.atom, (0,) * len(shape)), domain) for t in targets]  # type: ignore[call-overload]
         parts = [*_boxes(domain, self._wide(placed, group, domain))]
         border = ""
         if not all(inside for _, inside in parts):
             body = self._body(placed, _Scope(Code(letter), None, domain, group))
             border = self._border(letter, body, len(shape))
+        widest = max([box for box, inside in parts if inside], key=_volume, default=domain)
+        for p in placed if domain else []:
+            array = p.target.array
+            self.columns[array.name] = array.shape, widest[-1][0] + (p.index[-1][2] if p.index else 0)
         for box, inside in parts:
             if inside:
                 self.lines += _loops(box, self._body(placed, _Scope(Code(letter), box, domain, group)))
             else:
                 self.lines.append(border.format(", ".join([f"{a}, {b}" for a, b in box])))
 
+    def _update(self, update: Update) -> None:
+        domain: Box = tuple([(0, n) for n in update.shape])
+        scope = _Scope(Code(f"n{self._n_nests}_"), None, domain)
+        self._n_nests += 1
+        where = identity(update.shape)
+        shape = () if isinstance(update.part, Literal) else update.part.type.shape
+        value = self.at(scope, update.part, broadcast(where, shape))
+        lines = [f"{name} = {expression}" for name, expression in scope.code.live([value])]
+        place = update.array.place(read(update.key, update.array.shape, where))
+        self.lines += _loops(domain, [*lines, f"{place} = {place} + {text(value)}"])
+
     def _body(self, placed: list[_Placed], scope: _Scope) -> Lines:
         here = [p for p in placed if scope.box is None or all(_holds(bound, scope.box) for bound in p.bounds)]
         values = [self.at(scope, p.target.atom, p.index, () if scope.box else p.bounds) for p in here]
         lines = [f"{name} = {expression}" for name, expression in scope.code.live(values)]
         for p, value in zip(here, values, strict=True):
-            place, number = p.target.array.load(p.index), _number(p.target.atom, value)
+            place, number = p.target.array.place(p.index), _number(p.target.atom, value)
             line = f"{place} = {place} + {number}" if p.target.adds else f"{place} = {number}"
             conditions = "" if scope.box is not None else _conditions(p.bounds, scope.domain)
             lines += [f"if {conditions}:", f"    {line}"] if conditions else [line]
@@ -414,7 +444,7 @@ class Kernel:
         number = text(found)
         body = [f"{name} = {expression}" for name, expression in scope.code.live([found])]
         kept = [(-1, 0, 0) if k in axes else where[k] for k in range(len(shape)) if keepdims or k not in axes]
-        place = result.load(tuple(kept))
+        place = result.place(tuple(kept))
         outer = [k for k in range(last) if k not in axes]
         inner = [k for k in range(last) if k in axes]
         if last not in axes:
@@ -506,7 +536,7 @@ _REDUCTIONS = {
     "max": ("-np.inf", "np.maximum({0}, {1})"),
     "min": ("np.inf", "np.minimum({0}, {1})"),
 }
-_NUMBERS = re.compile(r"\bs\d+\b|\bstep\b")
+_NUMBERS = re.compile(r"\b[sq]\d+\b|\bstep\b|\brow\b")
 _ARRAYS = re.compile(r"\b(\w+)\[")
 
 
@@ -530,6 +560,10 @@ def _loops(bounds: Sequence[tuple[Any, Any]], body: Lines, axes: Sequence[int] |
 
 def _length(ends: tuple[int, int]) -> int:
     return ends[1] - ends[0]
+
+
+def _volume(box: Box) -> int:
+    return prod(map(_length, box))
 
 
 def _holds(bound: Bound, box: Box) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.ir.program import Atom, Equation, Literal, Program, Var
+from unspool.ir.program import Atom, Equation, Literal, Program, Var, freeze
 
 
 def simplify(program: Program) -> Program:
@@ -15,7 +15,7 @@ def simplify(program: Program) -> Program:
 
     The result has the same inputs and outputs; bits do not change, since every equation that stays is as it was.
     """
-    return smaller(join_common(fold_constants(program)))
+    return smaller(rejoin(join_common(fold_constants(program))))
 
 
 def smaller(program: Program) -> Program:
@@ -59,6 +59,49 @@ def join_common(program: Program) -> Program:
         same.update(zip(moved.outputs, before, strict=True))
     outputs = tuple(same.get(atom, atom) for atom in program.outputs)
     return replace(program, consts=tuple(consts), equations=tuple(kept), outputs=outputs)
+
+
+def rejoin(program: Program) -> Program:
+    """What is taken out of an array, and added to the rest of it where it was, is the array.
+
+    The adjoint of a write takes the cotangent apart so. (A zero may lose its sign in the longer form.)
+    """
+    same: dict[Atom, Atom] = {}
+    producers: dict[Atom, Equation] = {}
+    zeros = {var for var, value in program.consts if not np.any(value)}
+    kept = []
+    for equation in program.equations:
+        moved = replace(equation, operands=tuple(same.get(atom, atom) for atom in equation.operands))
+        whole = _whole(moved, producers, zeros)
+        if whole is not None:
+            same[equation.outputs[0]] = whole
+        else:
+            kept.append(moved)
+            producers |= dict.fromkeys(moved.outputs, moved)
+    outputs = tuple(same.get(atom, atom) for atom in program.outputs)
+    return replace(program, equations=tuple(kept), outputs=outputs)
+
+
+def _whole(equation: Equation, producers: dict[Atom, Equation], zeros: set[Var]) -> Atom | None:
+    """The x of ``store(x, 0, key) + place(x[key], key)``."""
+    if equation.primitive.name != "add":
+        return None
+    parts = [producers.get(atom) for atom in equation.operands]
+    for rest, part in (parts, parts[::-1]):
+        if rest is None or part is None or (rest.primitive.name, part.primitive.name) != ("store", "place"):
+            continue
+        taken = producers.get(part.operands[0])
+        if taken is None or taken.primitive.name != "getitem" or taken.operands[0] != rest.operands[0]:
+            continue
+        key, filling = dict(rest.params)["index"], rest.operands[1]
+        is_zero = filling in zeros or (isinstance(filling, Literal) and filling.value == 0)
+        if is_zero and all(freeze(dict(e.params)["index"]) == freeze(key) for e in (part, taken)):
+            if any(isinstance(k, np.ndarray) for k in key):  # an index may occur twice
+                continue
+            whole = rest.operands[0]
+            if isinstance(whole, Var) and whole.type == equation.outputs[0].type:
+                return whole
+    return None
 
 
 def drop_dead(program: Program) -> Program:
