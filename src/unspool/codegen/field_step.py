@@ -159,7 +159,7 @@ def field_step(adjoint: Adjoint) -> FieldStep:
     places = Places(2 + n_state + source.count(-1) + len(adjoint.inputs) + len(adjoint.outputs) + len(_own(step)))
     back = Places(0)
     back.calls = places.calls
-    lines = ["import math", "import numpy as np", "from numba import njit", ""]
+    lines = ["import math", "import numpy as np", ""]
     lines += ["from unspool.codegen.fields import call, field, gemm, gemv", "", ""]
     lines += _forward(step, "advance", places)
     if _own(step):
@@ -456,4 +456,4 @@ def _text(kernel: Kernel, after: Lines, before: Lines) -> Lines:
     body = [*kernel.lines, *after]
     numbered = ["step = float(a[0])"] if any("step" in line for line in body) else []
     lines = [*before, *numbered, *kernel.declared(body), *body, "return 0"]
-    return [*kernel.borders, f"def {kernel.name}(a):", *[f"    {line}" for line in lines], "", ""]
+    return [f"def {kernel.name}(a):", *[f"    {line}" for line in lines], "", ""]

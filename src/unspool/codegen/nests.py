@@ -1,7 +1,7 @@
 """The text of a kernel on fields: loop nests over index functions, with library calls between them.
 
 The domain of a nest falls into boxes at the bounds of its pieces. Large boxes are written without conditions, and LLVM
-vectorises them; the thin rest is one function of a box in which every load carries its condition.
+vectorises them; in the thin rest, strips that share one text, every load carries its condition.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Slots(Protocol):
 
 
 class Kernel:
-    """Writes one kernel: ``lines`` is its body, ``borders`` the functions that it calls."""
+    """Writes one kernel: ``lines`` is its body."""
 
     def __init__(
         self,
@@ -153,7 +153,6 @@ class Kernel:
             self.targets.setdefault(target.atom, []).append(target)
         self.arrays = dict(given)
         self.names: dict[Var, np.ndarray] = {}
-        self.borders: Lines = []
         self.lines: Lines = []
         self._slots = slots
         self._lane_array: Array | None = None
@@ -319,10 +318,6 @@ class Kernel:
         group = {var: moved(identity(var.type.shape), origin) for var, origin in origins.items()}
         placed = [_Placed(t, origins.get(t.atom, (0,) * len(shape)), domain) for t in targets]  # type: ignore[call-overload]
         parts = [*_boxes(domain, self._wide(placed, group, domain))]
-        border = ""
-        if not all(inside for _, inside in parts):
-            body = self._body(placed, _Scope(Code(letter), None, domain, group))
-            border = self._border(letter, body, len(shape))
         widest = max([box for box, inside in parts if inside], key=_volume, default=domain)
         for p in placed if domain else []:
             array = p.target.array
@@ -330,8 +325,9 @@ class Kernel:
         for box, inside in parts:
             if inside:
                 self.lines += _loops(box, self._body(placed, _Scope(Code(letter), box, domain, group)))
-            else:
-                self.lines.append(border.format(", ".join([f"{a}, {b}" for a, b in box])))
+        strips = [box for box, inside in parts if not inside]
+        if strips:
+            self.lines += _strips(strips, self._body(placed, _Scope(Code(letter), None, domain, group)))
 
     def _update(self, update: Update) -> None:
         domain: Box = tuple([(0, n) for n in update.shape])
@@ -354,16 +350,6 @@ class Kernel:
             conditions = "" if scope.box is not None else _conditions(p.bounds, scope.domain)
             lines += [f"if {conditions}:", f"    {line}"] if conditions else [line]
         return lines
-
-    def _border(self, letter: str, body: Lines, n_axes: int) -> str:
-        """Write the function of a thin box, and return the call of it."""
-        name = f"{self.name}_border_{letter[1:-1]}"
-        numbers = sorted(set(_NUMBERS.findall("\n".join(body))))
-        bounds = [(f"a{d}", f"b{d}") for d in range(n_axes)]
-        arguments = ", ".join(["a", *[f"{a}, {b}" for a, b in bounds], *numbers])
-        lines = [*self.declared(body), *_loops(bounds, body)]
-        self.borders += ["@njit", f"def {name}({arguments}):", *[f"    {line}" for line in lines], "", ""]
-        return f"{name}({', '.join(['a', '{}', *numbers])})"
 
     def declared(self, body: Lines) -> Lines:
         """The arrays that some lines use, declared."""
@@ -536,7 +522,6 @@ _REDUCTIONS = {
     "max": ("-np.inf", "np.maximum({0}, {1})"),
     "min": ("np.inf", "np.minimum({0}, {1})"),
 }
-_NUMBERS = re.compile(r"\b[sq]\d+\b|\bstep\b|\brow\b")
 _ARRAYS = re.compile(r"\b(\w+)\[")
 
 
@@ -556,6 +541,15 @@ def _loops(bounds: Sequence[tuple[Any, Any]], body: Lines, axes: Sequence[int] |
     chosen = [*range(len(bounds))] if axes is None else axes
     lines = [f"{'    ' * k}for i{d} in range({bounds[d][0]}, {bounds[d][1]}):" for k, d in enumerate(chosen)]
     return [*lines, *[f"{'    ' * len(chosen)}{line}" for line in body]]
+
+
+def _strips(boxes: list[Box], body: Lines) -> Lines:
+    """Loops over several boxes around one body."""
+    axes = range(len(boxes[0]))
+    bounds = ", ".join([f"({', '.join([f'{a}, {b}' for a, b in box])})" for box in boxes])
+    names = ", ".join([f"a{d}, b{d}" for d in axes])
+    loops = _loops([(f"a{d}", f"b{d}") for d in axes], body)
+    return [f"for {names} in ({bounds},):", *[f"    {line}" for line in loops]]
 
 
 def _length(ends: tuple[int, int]) -> int:
