@@ -1,4 +1,4 @@
-"""The command line: ``unspool demo`` and ``unspool plan``."""
+"""The command line: ``unspool demo``, ``unspool plan`` and ``unspool cache``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from unspool.demo import demo
 from unspool.errors import PolicyError, UnspoolError
-from unspool.memory import as_bytes
+from unspool.memory import as_bytes, human_bytes
 from unspool.plan import StepPrices, choose
 from unspool.plan_disk import Disk, choose_with_disk
 
@@ -35,10 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     fit.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the pictures go (default: here)")
     _add_plan(commands)
+    _add_cache(commands)
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "demo":
             demo(steps_per_year=chosen.steps_per_year, out=chosen.out)
+        elif chosen.command == "cache":
+            print(_cache(chosen))
         else:
             print(_plan(chosen))
     except (UnspoolError, OSError) as error:
@@ -104,6 +107,33 @@ def _plan(chosen: argparse.Namespace) -> str:
     ]
     facts = {"n_steps": plan.n_steps, "budget_bytes": plan.budget_bytes, "reason": plan.reason}
     return json.dumps({**facts, "chosen": shown[0], "alternatives": shown[1:]}, indent=2)
+
+
+def _add_cache(commands: Any) -> None:
+    cache = commands.add_parser(
+        "cache",
+        help="show or clear the compiled steps that are kept on disk",
+        description="Compiled steps are kept in a directory of your own (mode 0700), so that the next process need not "
+        "compile them. A directory that others could write is not used.",
+        epilog="example: unspool cache --clear",
+    )
+    cache.add_argument("--clear", action="store_true", help="remove all of them")
+    cache.add_argument("--json", action="store_true", help="print the facts as JSON")
+
+
+def _cache(chosen: argparse.Namespace) -> str:
+    from unspool.codegen import disk_cache
+
+    why_not = disk_cache.reason()
+    removed = disk_cache.clear() if chosen.clear else 0
+    files, n_bytes = disk_cache.contents()
+    if chosen.json:
+        facts = {"directory": str(disk_cache.directory()), "files": files, "bytes": n_bytes, "removed": removed}
+        return json.dumps({**facts, "not_used": why_not}, indent=2)
+    if why_not is not None:
+        return f"not used: {why_not}"
+    told = f"{disk_cache.directory()}: {files} files, {human_bytes(n_bytes)}"
+    return f"{told}; {removed} removed" if chosen.clear else told
 
 
 def _count(text: str) -> int:

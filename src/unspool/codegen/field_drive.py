@@ -28,7 +28,6 @@ _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
-_DRIVER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
 
 @cache
@@ -74,7 +73,7 @@ class FieldDrive:
         self._arrays = self._described()
         self._control = np.zeros(Fields.LENGTH, np.int64)
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
-        self._drive = _DRIVER(driver().addresses["drive"])
+        self._drive = driver().function("drive")
         self._connect()
         self._rest: Iterator[Batch] = iter(())
         self.steps = self.records = self.saves = self.loads = 0
@@ -133,7 +132,7 @@ class FieldDrive:
         reason = TIME
         while reason != DONE:
             before = int(c[Fields.FIRST]), int(c[Fields.WITHIN])
-            reason = self._drive(c.ctypes.data)
+            reason = self._drive(c)
             if reason == FAILED:
                 error, self._error = self._error, None
                 assert error is not None

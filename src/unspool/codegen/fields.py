@@ -123,12 +123,20 @@ def call(typing: Any, function: Any, number: Any, addresses: Any) -> Any:
     return types.int64(function, number, addresses), code
 
 
+def _kernel(builder: Any, function: Any, block: Any) -> Any:
+    """Call ``status = function(&result, &exception, block)`` and return the result."""
+    result = cgutils.alloca_once(builder, _WORD)
+    exception = cgutils.alloca_once(builder, _BYTE.as_pointer())
+    _called(builder, function, ir.IntType(32), [result, exception, block])
+    return builder.load(result)
+
+
 @intrinsic  # type: ignore[misc]
 def kernel(typing: Any, function: Any, addresses: Any) -> Any:
-    """Call a kernel: ``i64 function(i64* addresses)``, given the address of the addresses."""
+    """Call a kernel, given the address of the addresses."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _called(builder, args[0], _WORD, [builder.inttoptr(args[1], _WORD.as_pointer())])
+        return _kernel(builder, args[0], builder.inttoptr(args[1], _WORD.as_pointer()))
 
     return types.int64(function, addresses), code
 
@@ -138,7 +146,7 @@ def kernel_at(typing: Any, function: Any, block: Any) -> Any:
     """Call a kernel on the block of addresses itself."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _called(builder, args[0], _WORD, [args[1]])
+        return _kernel(builder, *args)
 
     return types.int64(function, block), code
 

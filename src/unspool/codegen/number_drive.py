@@ -6,7 +6,6 @@ stand.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1.5  # of one statement, about
 _SLICE_SECONDS = 0.05
-_DRIVER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
 
 @cache
@@ -68,7 +66,7 @@ class NumberDrive:
         c[Numbers.YS], c[Numbers.CAPTURES] = self._ys.ctypes.data, self._captures.ctypes.data
         c[Numbers.N_STATE] = self._n_state
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * max(20, compiled.n_statements))))
-        self._drive = _DRIVER(driver().addresses["drive"])
+        self._drive = driver().function("drive")
         self.steps = self.records = self.saves = self.loads = 0
         self.peak_bytes = self.peak_snapshot_bytes = self.peak_residual_bytes = 0
 
@@ -134,7 +132,7 @@ class NumberDrive:
         reason = TIME
         while reason != DONE:
             before = int(c[Numbers.FIRST]), int(c[Numbers.WITHIN])
-            reason = self._drive(c.ctypes.data)
+            reason = self._drive(c)
             if self._tick is not None:
                 self._tick(steps_between(rows, before, (int(c[Numbers.FIRST]), int(c[Numbers.WITHIN]))))
 
