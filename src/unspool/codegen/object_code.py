@@ -65,13 +65,17 @@ def load(text: str, names: Sequence[str]) -> ObjectCode:
         return _LOADED[key]
 
 
+_OURS = ("codegen/fields.py", "codegen/control.py", "schedules/unfolding.py", "schedules/binomial.py")
+"""Sources that the text of a module may import."""
+
+
 @cache
 def _surroundings() -> str:
     """All that machine code depends on beside its text: the processor, the compiler, and the sources of ours."""
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features().flatten()
-    ours = [files("unspool.codegen").joinpath(name).read_text() for name in ("fields.py", "control.py")]
+    ours = [files("unspool").joinpath(*name.split("/")).read_text() for name in _OURS]
     parts = [llvm.get_process_triple(), llvm.get_host_cpu_name(), features, version("numba"), version("llvmlite"), *ours]
     return sha256("\n".join(parts).encode()).hexdigest()
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from itertools import islice
 
 import numpy as np
 
+from unspool.codegen.object_code import ObjectCode, load
 from unspool.errors import PolicyError
-from unspool.schedules import Schedule, Tier, batches, encode
+from unspool.schedules import Schedule, batches, encode
 
 ADVANCE, RECORD, REVERSE, SAVE, LOAD, DROP = range(6)
 
 _ROWS = 65_536
-_KEPT_ROWS = 2_000_000  # rows of one schedule that are kept for the next call: 48 MB
-_KEPT_SCHEDULES = 4
+_KEPT_ROWS = 1000  # rows of one schedule that are kept for the next call: longer ones are made as fast as they are read
+_KEPT_SCHEDULES = 16
 
 Rows = np.ndarray
 
@@ -44,7 +47,7 @@ _KEPT: dict[tuple[Schedule, int], tuple[Batch, ...]] = {}
 
 
 def all_batches(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
-    """The batches of a schedule; those of the last few schedules are kept.
+    """The batches of a schedule; those of the last few short schedules are kept.
 
     PolicyError where a snapshot goes to another tier than RAM.
     """
@@ -56,69 +59,66 @@ def all_batches(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
 
 
 def _keeping(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
-    found: list[Batch] = []
+    found: list[Batch] | None = []
     n_rows = 0
     for batch in _weighed(schedule, n_steps):
         n_rows += len(batch.rows)
-        if n_rows <= _KEPT_ROWS:
+        if found is not None and n_rows <= _KEPT_ROWS:
             found.append(batch)
         else:
-            found.clear()
+            found = None
         yield batch
-    if found:
+    if found is not None:
         while len(_KEPT) >= _KEPT_SCHEDULES:
             _KEPT.pop(next(iter(_KEPT)), None)  # another thread may have been faster
         _KEPT[schedule, n_steps] = tuple(found)
 
 
 def _weighed(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
-    now_slots = now_taped = peak_slots = peak_taped = peak_states = 0
-    for rows, turn in _cut_at_the_turn(_fresh(schedule, n_steps), n_steps):
-        verb, lengths = rows[:, 0], rows[:, 2] - rows[:, 1]
-        if np.any((verb >= SAVE) & (rows[:, 2] != Tier.RAM)):
-            raise PolicyError(f"the policy {schedule} keeps snapshots on disk, for which there is no store")
-        slots = now_slots + np.cumsum((verb == SAVE).astype(np.int64) - (verb == DROP))
-        taped = now_taped + np.cumsum(np.where(verb == RECORD, lengths, np.where(verb == REVERSE, -lengths, 0)))
-        now_slots, now_taped = int(slots[-1]), int(taped[-1])
-        peak_slots, peak_taped = max(peak_slots, int(slots.max())), max(peak_taped, int(taped.max()))
-        peak_states = max(peak_states, int((slots + taped).max()))
-        yield Batch(
-            np.ascontiguousarray(rows),
-            turn,
-            steps=int(lengths[verb <= RECORD].sum()),
-            records=int(lengths[verb == RECORD].sum()),
-            saves=int(np.count_nonzero(verb == SAVE)),
-            loads=int(np.count_nonzero(verb == LOAD)),
-            longest=int(lengths[verb <= REVERSE].max(initial=0)),
-            peak_slots=peak_slots,
-            peak_taped=peak_taped,
-            peak_states=peak_states,
-        )
-
-
-def _cut_at_the_turn(parts: Iterator[Rows], n_steps: int) -> Iterator[tuple[Rows, bool]]:
-    """The parts, none of them empty, with a cut behind the row that first reaches the final state."""
+    weigh, a = code().function("weigh"), np.zeros(15, np.int64)
     turned = False
-    for rows in parts:
-        reaches = (rows[:, 0] <= RECORD) & (rows[:, 2] == n_steps)
-        if turned or not reaches.any():
-            if len(rows):
-                yield rows, False
-            continue
-        turned = True
-        cut = int(np.argmax(reaches)) + 1
-        yield rows[:cut], True
-        if cut < len(rows):
-            yield rows[cut:], False
+    for rows in _fresh(schedule, n_steps):
+        first = 0
+        while first < len(rows):
+            a[:4] = rows.ctypes.data, first, len(rows), -1 if turned else n_steps
+            end = weigh(a)
+            if a[14]:
+                raise PolicyError(f"the policy {schedule} keeps snapshots on disk, for which there is no store")
+            last = rows[end - 1]
+            turn = not turned and last[0] <= RECORD and int(last[2]) == n_steps
+            turned = turned or turn
+            _, _, slots, taped, states, steps, records, saves, loads, longest, _ = a[4:].tolist()
+            yield Batch(rows[first:end], turn, steps, records, saves, loads, longest, slots, taped, states)
+            first = end
+
+
+@cache
+def code() -> ObjectCode:
+    """The functions on rows."""
+    return load(files("unspool.codegen").joinpath("row_code.py").read_text(), ["unfold", "weigh"])
 
 
 def _fresh(schedule: Schedule, n_steps: int) -> Iterator[Rows]:
-    if schedule.steps(n_steps) > 2 * n_steps:  # many actions: worth the seconds of compiling what unfolds them
-        yield from batches(schedule, n_steps, rows=_ROWS)
+    if schedule.steps(n_steps) > 2 * n_steps:  # many actions
+        yield from batches(schedule, n_steps, rows=_ROWS, fill=_fill)
         return
     actions = schedule.actions(n_steps)
     while len(chunk := encode(islice(actions, _ROWS))):
         yield chunk
+
+
+def _fill(
+    out: Rows,
+    room: int,
+    stack: Rows,
+    progress: tuple[int, int],
+    extent: tuple[int, int, int, int],
+    tiers: Rows,
+    last: int,
+) -> tuple[int, int]:
+    block = np.array([out.ctypes.data, room, stack.ctypes.data, *progress, *extent, tiers.ctypes.data, last], np.int64)
+    code().function("unfold")(block)
+    return int(block[3]), int(block[4])
 
 
 def steps_between(rows: Rows, before: tuple[int, int], after: tuple[int, int]) -> int:

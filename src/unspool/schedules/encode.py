@@ -4,7 +4,7 @@ A row is (verb, start, stop) or (verb, step, tier), with the verbs numbered as i
 of a schedule are unfolded in machine code; no table is as long as the chain of steps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -45,10 +45,14 @@ def decode(rows: Rows) -> Iterator[Action]:
         yield VERBS[verb](first, second)
 
 
-def batches(schedule: Schedule, n_steps: int, *, rows: int = 65_536) -> Iterator[Rows]:
+Fill = Callable[[Rows, int, Rows, tuple[int, int], tuple[int, int, int, int], Rows, int], tuple[int, int]]
+
+
+def batches(schedule: Schedule, n_steps: int, *, rows: int = 65_536, fill: Fill | None = None) -> Iterator[Rows]:
     """Yield the actions of a schedule as arrays of shape (at most `rows`, 3), each its own.
 
-    Decoded one after the other they are `schedule.actions(n_steps)`.
+    Decoded one after the other they are `schedule.actions(n_steps)`. ``fill`` is what unfolds a binomial part, by
+    itself that of `unspool.schedules.unfolding`, which Numba compiles once in every process.
 
     >>> from unspool.schedules import Revolve
     >>> sum(len(batch) for batch in batches(Revolve(20), 10**6))
@@ -56,7 +60,7 @@ def batches(schedule: Schedule, n_steps: int, *, rows: int = 65_536) -> Iterator
     """
     rows = max(rows, _FEWEST)
     if isinstance(schedule, FoldedSchedule):
-        return _batches(schedule.folded(length(n_steps)), rows)
+        return _batches(schedule.folded(length(n_steps)), rows, fill)
     return _chunks(schedule.actions(length(n_steps)), rows)
 
 
@@ -73,9 +77,11 @@ def _chunks(actions: Iterator[Action], rows: int) -> Iterator[Rows]:
         yield chunk
 
 
-def _batches(parts: Iterator[Action | Binomial], rows: int) -> Iterator[Rows]:
-    from unspool.schedules.unfolding import fill
+def _batches(parts: Iterator[Action | Binomial], rows: int, fill: Fill | None) -> Iterator[Rows]:
+    if fill is None:
+        from unspool.schedules import unfolding
 
+        fill = unfolding.fill
     out, used = np.empty((rows, 3), np.int64), 0
     for part in parts:
         if not isinstance(part, Binomial):
@@ -95,7 +101,7 @@ def _batches(parts: Iterator[Action | Binomial], rows: int) -> Iterator[Rows]:
         tiers = np.array(part.tiers, np.int64)
         extent, depth = (part.start, part.stop, part.leaf, leaves), 1
         while True:
-            used, depth = fill(out, stack, (used, depth), extent, tiers)
+            used, depth = fill(out, rows, stack, (used, depth), extent, tiers, len(tiers) - 1)
             if depth == 0:
                 break
             yield out[:used]
