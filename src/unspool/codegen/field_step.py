@@ -36,8 +36,8 @@ _SKEW = 192  # bytes between buffers, so that the same element of two fields is 
 
 
 def room(t: ArrayType) -> int:
-    """Bytes of the buffer of an array."""
-    padded = -(-t.nbytes // 64) * 64 or 64
+    """Bytes of the buffer of an array, which holds float64 whatever the array is."""
+    padded = -(-8 * t.size // 64) * 64 or 64
     return padded if padded < 4096 else padded + _SKEW
 
 
