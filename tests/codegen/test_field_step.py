@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from tests.codegen.plain import agree
 from tests.codegen.test_emit import adjoint_of
 from unspool.codegen.field_step import FieldStep, field_step, room
+from unspool import fori_loop
 from unspool.layout import ArrayType
 
 
@@ -27,3 +30,29 @@ def test_truths_are_kept_as_numbers_and_have_room_for_them() -> None:
     (mask,) = [kept.var.type for kept in _step(masked, np.ones(600)).kept if kept.var.type.dtype == bool]
     assert room(mask) >= 8 * 600
     assert room(ArrayType(np.dtype(bool), (3,))) == room(ArrayType(np.dtype(float), (3,)))
+
+
+# --- signs ------------------------------------------------------------------------------------------------------------
+M = np.cos(np.arange(24.0 * 24)).reshape(24, 24) * 0.2
+
+
+@pytest.mark.parametrize(
+    "across",
+    [
+        lambda v: M @ v,
+        lambda v: v @ M,
+        lambda v: np.cumsum(v),
+        lambda v: np.reshape(np.sin(np.reshape(v, (4, 6))).T, 24),
+        lambda v: np.reshape(M[:4, :4] @ np.reshape(v, (4, 6)), 24),
+        lambda v: v * np.sum(v * U),
+        lambda v: v[::-1] * 0.5,
+    ],
+    ids=["matrix", "from the left", "call", "view", "matrix of a view", "sum", "nest"],
+)
+def test_a_cotangent_with_the_opposite_sign_is_read_as_it_is_meant(across: Any) -> None:
+    def loss(u: Any, v: Any, n: int, **options: Any) -> Any:
+        u, v = fori_loop(0, n, lambda k, s: (across(s[1]), -s[0]), (u, v), **options)
+        return np.sum(u * u) + np.sum(np.cos(v))
+
+    for n in (1, 2, 3):
+        agree(lambda u, v, n=n, **options: loss(u, v, n, **options), U, np.cos(3 * U))
