@@ -10,7 +10,7 @@ import pytest
 from tests.codegen.plain import agree
 from tests.codegen.test_emit import adjoint_of
 from unspool.codegen.field_step import FieldStep, field_step, room
-from unspool import fori_loop
+from unspool import fori_loop, scan
 from unspool.layout import ArrayType
 
 
@@ -56,3 +56,19 @@ def test_a_cotangent_with_the_opposite_sign_is_read_as_it_is_meant(across: Any) 
 
     for n in (1, 2, 3):
         agree(lambda u, v, n=n, **options: loss(u, v, n, **options), U, np.cos(3 * U))
+
+
+# --- written over -----------------------------------------------------------------------------------------------------
+def test_an_element_is_read_anew_where_its_array_has_been_written_over() -> None:
+    """Forwards and backwards: one element of an array, as a number, before and after the array gets new contents."""
+
+    def loss(a: Any, b: Any, **options: Any) -> Any:
+        def step(s: Any, x: Any) -> Any:
+            a, b = s
+            b = b * 0.9 + 0.1 * a[3] * b[3]
+            return (a, b), b[3] * 2.0
+
+        (a, b), ys = scan(step, (a, b), None, 5, **options)
+        return np.sum(a * U) + np.sum(b * b) + np.sum(ys * ys)
+
+    agree(loss, U, np.cos(U))

@@ -225,7 +225,7 @@ def _forward(step: FieldStep, name: str, places: Places) -> Lines:
             step.renewed[leaf] = _replaceable(fusion, program.outputs[leaf], program.inputs[1 : 1 + n_state], free)
             if step.renewed[leaf] >= 0:
                 free.remove(step.renewed[leaf])
-                new[leaf] = state[step.renewed[leaf]]
+                new[leaf] = replace(state[step.renewed[leaf]], name=f"v{leaf}")  # what is read anew has another name
         if max(step.renewed, default=-1) < 0:
             return []
     targets = [Target(program.outputs[leaf], new[leaf]) for leaf in fresh]
@@ -304,7 +304,7 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
     given |= _consts(step.split.reverse, places, "reverse")
     targets = [Target(outputs[leaf], array) for leaf, array in zip(fresh, new, strict=True)]
     targets += [
-        Target(outputs[leaf], replace(cts[step.ct_source[leaf]], sign=""))
+        Target(outputs[leaf], replace(cts[step.ct_source[leaf]], name=f"w{leaf}", sign=""))
         for leaf in range(n_state)
         if step.ct_source[leaf] >= 0 and step.ct_manner[leaf] == REPLACED
     ]
