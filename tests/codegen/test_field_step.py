@@ -58,6 +58,23 @@ def test_a_cotangent_with_the_opposite_sign_is_read_as_it_is_meant(across: Any) 
         agree(lambda u, v, n=n, **options: loss(u, v, n, **options), U, np.cos(3 * U))
 
 
+# --- parts added to cotangents in their place -------------------------------------------------------------------------
+def test_parts_are_added_in_the_order_in_which_the_way_back_needs_them() -> None:
+    """The part that a gets reads what b has got before, and a comes first in the state."""
+
+    def loss(a: Any, b: Any, **options: Any) -> Any:
+        def step(s: Any, x: Any) -> Any:
+            a, b = s
+            b = b * 1.0
+            b[3] += 0.5 * a[7]
+            return (a, b), b[3] * 2.0
+
+        (a, b), ys = scan(step, (a, b), None, 5, **options)
+        return np.sum(a * U) + np.sum(b * b) + np.sum(ys * ys)
+
+    agree(loss, U, np.cos(U))
+
+
 # --- written over -----------------------------------------------------------------------------------------------------
 def test_an_element_is_read_anew_where_its_array_has_been_written_over() -> None:
     """Forwards and backwards: one element of an array, as a number, before and after the array gets new contents."""

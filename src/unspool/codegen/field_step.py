@@ -369,6 +369,7 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
         now = dict(enumerate(cts))  # the var that is in the buffer of each leaf
         equations = [*program.equations]
         additions: list[Addition] = []
+        places: list[int] = []
         more = may_add
         while more:
             more = False
@@ -377,6 +378,7 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
                 if found is not None:
                     total, key, part, shape = found
                     additions.append((leaf, key, part, shape))
+                    places.append(program.equations.index(total))
                     equations.remove(total)
                     now[leaf] = total.outputs[0]
                     more = True
@@ -393,6 +395,7 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
         touched = {leaf for leaf, *_ in additions}
         if not additions or (_is_injective(step.ct_source) and not touched & _signed(step)):
             break
+    additions = [additions[k] for k in np.argsort(places)]  # a part may read what another leaf has got before
     inputs = tuple([now[cts.index(var)] if var in cts else var for var in program.inputs])
     return replace(program, inputs=inputs, equations=tuple(equations)), additions
 
