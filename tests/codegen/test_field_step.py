@@ -9,8 +9,8 @@ import pytest
 
 from tests.codegen.plain import agree
 from tests.codegen.test_emit import adjoint_of
-from unspool.codegen.field_step import FieldStep, field_step, room
 from unspool import fori_loop, scan
+from unspool.codegen.field_step import FieldStep, field_step, room
 from unspool.layout import ArrayType
 
 
@@ -41,7 +41,7 @@ M = np.cos(np.arange(24.0 * 24)).reshape(24, 24) * 0.2
     [
         lambda v: M @ v,
         lambda v: v @ M,
-        lambda v: np.cumsum(v),
+        np.cumsum,
         lambda v: np.reshape(np.sin(np.reshape(v, (4, 6))).T, 24),
         lambda v: np.reshape(M[:4, :4] @ np.reshape(v, (4, 6)), 24),
         lambda v: v * np.sum(v * U),
@@ -73,6 +73,16 @@ def test_parts_are_added_in_the_order_in_which_the_way_back_needs_them() -> None
         return np.sum(a * U) + np.sum(b * b) + np.sum(ys * ys)
 
     agree(loss, U, np.cos(U))
+
+
+def test_a_part_that_is_a_result_too_is_there_before_it_is_added() -> None:
+    """The cotangent of x is what is added to that of a, which happens before anything else is computed."""
+
+    def loss(a: Any, xs: Any, **options: Any) -> Any:
+        a, ys = scan(lambda a, x: (a, (a[2:7] + x) * np.cos(0.2)), a, xs, **options)
+        return np.sum(a * U) + np.sum(ys * ys)
+
+    agree(loss, U, np.cos(np.arange(25.0)).reshape(5, 5))
 
 
 # --- written over -----------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ class _Scope:
     domain: Box = ()
     group: dict[Var, Index] = field(default_factory=dict)  # what is computed here, and at which index
     memo: dict[Any, Operand] = field(default_factory=dict)  # by value, index and guard
+    first: bool = False  # before anything is computed: only what is given is in memory
 
 
 def _position(axis: tuple[int, int, int]) -> str:
@@ -261,17 +262,19 @@ class Kernel:
         return scope.memo[key]
 
     def _element(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
-        fusion = self.fusion
         inside = scope.group.get(var) == index
         if var in self.names and not inside:
             return self.names[var][tuple([offset for _, _, offset in index])]
-        if fusion.in_memory(var) and not inside:
+        if self._in_memory(scope, var) and not inside:
             loaded = self.array(var).load(index)
             conditions = _conditions(guard, scope.domain)
             load = f"({loaded} if {conditions} else 0.0)" if conditions else loaded
             found = scope.code.apply(load, ())
             return scope.code.apply("({0} != 0.0)", (found,)) if var.type.dtype.kind == "b" else found
         return self._computed(scope, var, index, guard)
+
+    def _in_memory(self, scope: _Scope, var: Var) -> bool:
+        return var not in self.fusion.producer if scope.first else self.fusion.in_memory(var)
 
     def _computed(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
         equation = self.fusion.producer[var]
@@ -313,7 +316,7 @@ class Kernel:
     def _is_load(self, scope: _Scope, atom: Atom, index: Index) -> bool:
         if isinstance(atom, Literal) or atom in self.numbers or atom in self.names or scope.group.get(atom) == index:
             return False
-        return self.fusion.in_memory(atom)
+        return self._in_memory(scope, atom)
 
     # --- nests ------------------------------------------------------------------------------------------------------
     def _nest(self, shape: Shape, targets: list[Target], origins: dict[Var, Shape]) -> None:
@@ -342,7 +345,7 @@ class Kernel:
 
     def _update(self, update: Update) -> None:
         domain: Box = tuple([(0, n) for n in update.shape])
-        scope = _Scope(Code(f"n{self._n_nests}_"), None, domain)
+        scope = _Scope(Code(f"n{self._n_nests}_"), None, domain, first=True)
         self._n_nests += 1
         where = identity(update.shape)
         shape = () if isinstance(update.part, Literal) else update.part.type.shape
