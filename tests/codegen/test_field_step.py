@@ -99,3 +99,22 @@ def test_an_element_is_read_anew_where_its_array_has_been_written_over() -> None
         return np.sum(a * U) + np.sum(b * b) + np.sum(ys * ys)
 
     agree(loss, U, np.cos(U))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda u: (u + 0.1 * np.reshape(u, (4, 6)).T * u, 0.0),
+        lambda u: (u + np.reshape(np.sin(u).T, (6, 4)), 0.0),
+        lambda u: (u * 0.9, np.reshape(u, (4, 6)) * np.arange(6.0)),
+        lambda u: (u * 0.9, np.reshape(u, (4, 6))),
+        lambda u: (u * 0.9 + 0.1 * np.reshape(np.reshape(u, 24), (3, 8))[1, 2], 0.0),
+    ],
+    ids=["nest", "cotangent", "output", "itself", "element"],
+)
+def test_what_another_shape_of_it_still_reads_is_not_written_over(step: Any) -> None:
+    def loss(u: Any, **options: Any) -> Any:
+        u, ys = scan(lambda u, _: step(u), u, None, 5, **options)
+        return np.sum(u * u) + np.sum(ys * ys)
+
+    agree(loss, np.reshape(U, (6, 4)))
