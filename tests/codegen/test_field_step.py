@@ -11,6 +11,7 @@ from tests.codegen.plain import agree
 from tests.codegen.test_emit import adjoint_of
 from unspool import fori_loop, scan
 from unspool.codegen.field_step import FieldStep, field_step, room
+from unspool.errors import UnsupportedError
 from unspool.layout import ArrayType
 
 
@@ -118,3 +119,13 @@ def test_what_another_shape_of_it_still_reads_is_not_written_over(step: Any) -> 
         return np.sum(u * u) + np.sum(ys * ys)
 
     agree(loss, np.reshape(U, (6, 4)))
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", [complex, np.float32, int, bool])
+def test_captures_of_other_types_than_float64_are_refused(dtype: type) -> None:
+    def step(k: Any, state: Any, inputs: Any, captures: Any) -> Any:
+        return [np.where(np.abs(captures[0]) > 1, state[0], 0.5)], []
+
+    with pytest.raises(UnsupportedError, match="only float64 is compiled"):
+        _step(step, np.ones(600), captures=[np.ones(600, dtype)])

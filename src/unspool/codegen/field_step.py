@@ -173,6 +173,9 @@ def field_step(adjoint: Adjoint) -> FieldStep:
 
 
 def _check(program: Program) -> None:
+    for var in program.inputs[1:]:
+        if var.type.dtype != np.float64:
+            raise UnsupportedError(f"the step works on {var.type}: only float64 is compiled")
     sizes: dict[Var, float] = dict.fromkeys(program.inputs, 2.0**31)
     for var, value in program.consts:
         if value.dtype.kind not in "fiub" or (value.dtype.kind == "f" and value.dtype != np.float64):
