@@ -64,6 +64,17 @@ class CompiledSweep:
         self._rss = 0
         self._bar: Any = None
 
+    def plainly(self) -> tuple[State, list[np.ndarray]]:
+        """The final state and the outputs, without a way back."""
+        if self.loop.progress:
+            self._bar = progress_bar(self.loop, self._n)
+        self._drive = self._new_drive(self._n, self.xs, None if self._bar is None else self._bar.update)
+        try:
+            final, ys = self._drive.forward(self.init, None)
+        finally:
+            self.close()
+        return tuple(x if x.ndim else x[()] for x in final), ys
+
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
         self._rss, code = resident_bytes(), self._compiled
