@@ -36,8 +36,8 @@ _SKEW = 192  # bytes between buffers, so that the same element of two fields is 
 
 
 def room(t: ArrayType) -> int:
-    """Bytes of the buffer of an array."""
-    padded = -(-t.nbytes // 64) * 64 or 64
+    """Bytes of the buffer of an array, which holds float64 whatever the array is."""
+    padded = -(-8 * t.size // 64) * 64 or 64
     return padded if padded < 4096 else padded + _SKEW
 
 
@@ -173,6 +173,9 @@ def field_step(adjoint: Adjoint) -> FieldStep:
 
 
 def _check(program: Program) -> None:
+    for var in program.inputs[1:]:
+        if var.type.dtype != np.float64:
+            raise UnsupportedError(f"the step works on {var.type}: only float64 is compiled")
     sizes: dict[Var, float] = dict.fromkeys(program.inputs, 2.0**31)
     for var, value in program.consts:
         if value.dtype.kind not in "fiub" or (value.dtype.kind == "f" and value.dtype != np.float64):
@@ -225,7 +228,7 @@ def _forward(step: FieldStep, name: str, places: Places) -> Lines:
             step.renewed[leaf] = _replaceable(fusion, program.outputs[leaf], program.inputs[1 : 1 + n_state], free)
             if step.renewed[leaf] >= 0:
                 free.remove(step.renewed[leaf])
-                new[leaf] = state[step.renewed[leaf]]
+                new[leaf] = replace(state[step.renewed[leaf]], name=f"v{leaf}")  # what is read anew has another name
         if max(step.renewed, default=-1) < 0:
             return []
     targets = [Target(program.outputs[leaf], new[leaf]) for leaf in fresh]
@@ -304,7 +307,7 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
     given |= _consts(step.split.reverse, places, "reverse")
     targets = [Target(outputs[leaf], array) for leaf, array in zip(fresh, new, strict=True)]
     targets += [
-        Target(outputs[leaf], replace(cts[step.ct_source[leaf]], sign=""))
+        Target(outputs[leaf], replace(cts[step.ct_source[leaf]], name=f"w{leaf}", sign=""))
         for leaf in range(n_state)
         if step.ct_source[leaf] >= 0 and step.ct_manner[leaf] == REPLACED
     ]
@@ -369,6 +372,7 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
         now = dict(enumerate(cts))  # the var that is in the buffer of each leaf
         equations = [*program.equations]
         additions: list[Addition] = []
+        places: list[int] = []
         more = may_add
         while more:
             more = False
@@ -377,6 +381,7 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
                 if found is not None:
                     total, key, part, shape = found
                     additions.append((leaf, key, part, shape))
+                    places.append(program.equations.index(total))
                     equations.remove(total)
                     now[leaf] = total.outputs[0]
                     more = True
@@ -393,6 +398,7 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
         touched = {leaf for leaf, *_ in additions}
         if not additions or (_is_injective(step.ct_source) and not touched & _signed(step)):
             break
+    additions = [additions[k] for k in np.argsort(places)]  # a part may read what another leaf has got before
     inputs = tuple([now[cts.index(var)] if var in cts else var for var in program.inputs])
     return replace(program, inputs=inputs, equations=tuple(equations)), additions
 

@@ -338,7 +338,11 @@ class Fusion:
 
         Nests before it may read anything, and others of its own nest the element that is written.
         """
-        if result not in self.stored or result.type.shape != source.type.shape or source in self.results:
+        views = {source}  # all that lies in this memory
+        for equation in self.program.equations:
+            if self.kinds[id(equation)] == "view" and views.intersection(equation.operands):
+                views.update(equation.outputs)
+        if result not in self.stored or result.type.shape != source.type.shape or views.intersection(self.results):
             return False
         where = [(k, group) for k, stage in enumerate(self.stages) for group in stage.nests if result in group.values]
         ((number, group),) = where
@@ -347,10 +351,10 @@ class Fusion:
             for other in stage.nests:
                 for var, origin in other.values.items():
                     for read, index in self.reads(self.producer[var]):
-                        together = other is group and moved(index, origin) == place
-                        if read == source and not together and k >= number:
+                        together = read == source and other is group and moved(index, origin) == place
+                        if read in views and not together and k >= number:
                             return False
             for equation in [*stage.numbers * (k > number), *stage.others * (k >= number)]:
-                if any(read == source for read, _ in self.reads(equation)):
+                if any(read in views for read, _ in self.reads(equation)):
                     return False
         return True

@@ -154,7 +154,8 @@ def _written(key: tuple[Any, ...], shape: Shape, part_shape: Shape, index: Index
             bounds.append(found[1])
         if not isinstance(part, int):
             inner[k] = found[0]
-    return [Piece(operand, broadcast(tuple(inner), part_shape), tuple(bounds))]
+    more = max(0, len(part_shape) - len(inner))  # axes of length one that the part has in front
+    return [Piece(operand, ((-1, 0, 0),) * more + broadcast(tuple(inner), part_shape[more:]), tuple(bounds))]
 
 
 def _inverse(axis: Axis, start: int, step: int, length: int) -> tuple[Axis, Bound | bool] | None:
@@ -210,7 +211,8 @@ def _joined(lengths: list[int], axis: int, index: Index) -> Iterator[Piece]:
     d, scale, offset = index[axis]
     for k, (start, n) in enumerate(zip(accumulate(lengths, initial=0), lengths, strict=False)):
         inner = (d, scale, offset - start)
-        yield from _piece(k, (*index[:axis], inner, *index[axis + 1 :]), [_where(inner, 0, n)])
+        place = inner if n > 1 else (-1, 0, 0)
+        yield from _piece(k, (*index[:axis], place, *index[axis + 1 :]), [_where(inner, 0, n)])
 
 
 def _piece(operand: int, index: Index, bounds: list[Any]) -> Iterator[Piece]:

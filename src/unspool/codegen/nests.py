@@ -96,6 +96,7 @@ class _Scope:
     domain: Box = ()
     group: dict[Var, Index] = field(default_factory=dict)  # what is computed here, and at which index
     memo: dict[Any, Operand] = field(default_factory=dict)  # by value, index and guard
+    first: bool = False  # before anything is computed: only what is given is in memory
 
 
 def _position(axis: tuple[int, int, int]) -> str:
@@ -153,6 +154,7 @@ class Kernel:
             self.targets.setdefault(target.atom, []).append(target)
         self.arrays = dict(given)
         self.names: dict[Var, np.ndarray] = {}
+        self._unsigned: dict[Var, Array] = {}
         self.lines: Lines = []
         self._slots = slots
         self._lane_array: Array | None = None
@@ -170,11 +172,21 @@ class Kernel:
             self.arrays[var] = plain[0] if plain else self._slots.scratch(f"{self.name}_{var.number}", var.type.shape)
         return self.arrays[var]
 
+    def _memory(self, var: Var) -> int:
+        """The slot of the memory of a var, for what reads it without its sign: a copy where it has one."""
+        array = self.array(var)
+        if not array.sign:
+            return array.slot
+        if var not in self._unsigned:
+            self._unsigned[var] = self._slots.scratch(f"{self.name}_{var.number}", array.shape)
+            self._nest(array.shape, [Target(var, self._unsigned[var])], {})
+        return self._unsigned[var].slot
+
     def _view(self, equation: Equation) -> None:
         (operand,), (result,) = equation.operands, equation.outputs
         assert isinstance(operand, Var)
         base = self.array(operand)
-        self.arrays[result] = Array(f"{base.name}_as_{result.number}", result.type.shape, base.slot)
+        self.arrays[result] = Array(f"{base.name}_as_{result.number}", result.type.shape, base.slot, sign=base.sign)
 
     # --- order ------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
@@ -249,17 +261,19 @@ class Kernel:
         return scope.memo[key]
 
     def _element(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
-        fusion = self.fusion
         inside = scope.group.get(var) == index
         if var in self.names and not inside:
             return self.names[var][tuple([offset for _, _, offset in index])]
-        if fusion.in_memory(var) and not inside:
+        if self._in_memory(scope, var) and not inside:
             loaded = self.array(var).load(index)
             conditions = _conditions(guard, scope.domain)
             load = f"({loaded} if {conditions} else 0.0)" if conditions else loaded
             found = scope.code.apply(load, ())
             return scope.code.apply("({0} != 0.0)", (found,)) if var.type.dtype.kind == "b" else found
         return self._computed(scope, var, index, guard)
+
+    def _in_memory(self, scope: _Scope, var: Var) -> bool:
+        return var not in self.fusion.producer if scope.first else self.fusion.in_memory(var)
 
     def _computed(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
         equation = self.fusion.producer[var]
@@ -301,7 +315,7 @@ class Kernel:
     def _is_load(self, scope: _Scope, atom: Atom, index: Index) -> bool:
         if isinstance(atom, Literal) or atom in self.numbers or atom in self.names or scope.group.get(atom) == index:
             return False
-        return self.fusion.in_memory(atom)
+        return self._in_memory(scope, atom)
 
     # --- nests ------------------------------------------------------------------------------------------------------
     def _nest(self, shape: Shape, targets: list[Target], origins: dict[Var, Shape]) -> None:
@@ -330,7 +344,7 @@ class Kernel:
 
     def _update(self, update: Update) -> None:
         domain: Box = tuple([(0, n) for n in update.shape])
-        scope = _Scope(Code(f"n{self._n_nests}_"), None, domain)
+        scope = _Scope(Code(f"n{self._n_nests}_"), None, domain, first=True)
         self._n_nests += 1
         where = identity(update.shape)
         shape = () if isinstance(update.part, Literal) else update.part.type.shape
@@ -357,7 +371,8 @@ class Kernel:
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
         lanes = [] if self._lane_array is None else [self._lane_array]
-        every = [*lanes, *self.arrays.values(), *[t.array for found in self.targets.values() for t in found]]
+        every = [*lanes, *self.arrays.values(), *self._unsigned.values()]
+        every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
             yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
 
@@ -480,20 +495,19 @@ class Kernel:
 
             self._reduce(a.shape, (0,), result, value, equation, keepdims=False)
             return
+        slots = self._memory(left), self._memory(right)
         self._flush()
         self._comment(equation)
         if 1 in ranks:
-            matrix, vector = (a, b) if ranks[1] == 1 else (b, a)
+            (rows, columns), (matrix, vector) = (a.shape, slots) if ranks[1] == 1 else (b.shape, slots[::-1])
             across = turned if ranks[1] == 1 else not flipped
             function = self._slots.function("dgemv")
-            rows, columns = matrix.shape
             self.lines.append(
-                f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix.slot}], a[{vector.slot}], "
-                f"a[{result.slot}])"
+                f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix}], a[{vector}], a[{result.slot}])"
             )
             return
         self.lines.append(
-            self._gemm(a.slot, b.slot, result.slot, (*result.shape, a.shape[0 if turned else 1]), turned, flipped)
+            self._gemm(*slots, result.slot, (*result.shape, a.shape[0 if turned else 1]), turned, flipped)
         )
 
     def _gemm(
@@ -507,9 +521,9 @@ class Kernel:
         )
 
     def _call(self, equation: Equation) -> None:
+        operands = [None if isinstance(a, Literal) or a == self.step else self._memory(a) for a in equation.operands]
         self._flush()
         self._comment(equation)
-        operands = [None if isinstance(a, Literal) or a == self.step else self.array(a).slot for a in equation.operands]
         results = [self.array(var).slot for var in equation.outputs]
         number = self._slots.call(Call(equation, tuple(operands), tuple(results)))
         self.lines += [f"if call(a[{self._slots.function('python')}], {number}, a) != 0:", "    return 1"]

@@ -1,0 +1,178 @@
+"""Kernels and drivers carried out as plain Python: no compiler, every index checked, unwritten memory is NaN.
+
+`plainly()` puts this in the place of machine code for the length of a ``with`` block, so that whole loops run here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from itertools import count
+from math import prod
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from tests.oracles import same_bits
+from unspool import value_and_grad
+from unspool.codegen import build, field_drive
+from unspool.schedules import Revolve
+from unspool.stores import arena
+
+POLICIES: tuple[Any, ...] = ("none", "every-2", "revolve-1", Revolve(2, leaf=2))
+
+_NUMBER = ctypes.POINTER(ctypes.c_int64)
+_FUNCTIONS: dict[int, Callable[[Any], int]] = {}
+_NEXT = count(1)
+
+
+class Memory:
+    """An array at an address, f64 or i64, as a kernel declares it; an index outside of it is an error."""
+
+    def __init__(self, address: int, description: str, place: int) -> None:
+        kind, _, lengths = description.rstrip("]").partition("[")
+        self.shape = [None if n == ":" else int(n) for n in lengths.split(", ")] if lengths else [1]
+        self.strides = [prod(n or 1 for n in self.shape[k + 1 :]) for k in range(len(self.shape))]
+        self.cells = ctypes.cast(address, ctypes.POINTER(ctypes.c_double if kind == "f64" else ctypes.c_int64))
+
+    def _cell(self, index: Any) -> int:
+        parts = index if isinstance(index, tuple) else (index,)
+        assert len(parts) == len(self.shape), (parts, self.shape)
+        for i, n in zip(parts, self.shape, strict=True):
+            assert 0 <= i < (i + 1 if n is None else n), f"index {parts} of an array {self.shape}"
+        return sum(int(i) * stride for i, stride in zip(parts, self.strides, strict=True))
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.cells[self._cell(index)]
+        return np.float64(found) if isinstance(found, float) else found
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.cells[self._cell(index)] = value
+
+
+class Mathematics:
+    """The functions of ``math`` as machine code has them: poles give infinities, and no errors."""
+
+    def __getattr__(self, name: str) -> Any:
+        names = {"pow": "power", "atan2": "arctan2", "fabs": "abs"}
+        names |= {name: f"arc{name[1:]}" for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
+        return getattr(np, names.get(name, name))
+
+
+def array_at(address: int, shape: Sequence[int]) -> np.ndarray:
+    """The float64 array at an address."""
+    cells = (ctypes.c_double * prod(shape)).from_address(address)
+    return np.frombuffer(cells, np.float64).reshape(shape)
+
+
+def _gemv(function: int, turned: int, rows: int, columns: int, matrix: int, vector: int, result: int) -> None:
+    m = array_at(matrix, (rows, columns))
+    m = m.T if turned else m
+    array_at(result, (m.shape[0],))[:] = m @ array_at(vector, (m.shape[1],))
+
+
+def _gemm(
+    function: int,
+    turned: int,
+    flipped: int,
+    rows: int,
+    columns: int,
+    inner: int,
+    a: int,
+    b: int,
+    result: int,
+    beta: float,
+) -> None:
+    left = array_at(a, (inner, rows)).T if turned else array_at(a, (rows, inner))
+    right = array_at(b, (columns, inner)).T if flipped else array_at(b, (inner, columns))
+    total = array_at(result, (rows, columns))
+    total[...] = left @ right + (beta * total if beta else 0.0)
+
+
+def _call(function: int, number: int, a: Any) -> int:
+    return int(field_drive._CALLBACK(function)(number, a))
+
+
+def _kernel(function: int, address: int) -> int:
+    return _FUNCTIONS[function](ctypes.cast(address, _NUMBER))
+
+
+class Plain:
+    """Functions by name, with numbers in the place of their addresses."""
+
+    seconds, from_disk, owner = 0.0, False, None
+
+    def __init__(self, text: str, names: Sequence[str]) -> None:
+        text = re.sub(r"^(import math|from numba .*|from unspool\.codegen\.fields .*)$", "", text, flags=re.M)
+        space: dict[str, Any] = {
+            "__name__": "plain",
+            "math": Mathematics(),
+            "njit": lambda function: function,
+            "field": Memory,
+            "gemv": _gemv,
+            "gemm": _gemm,
+            "call": _call,
+            "kernel": _kernel,
+        }
+        exec(compile(text, "<plain step>", "exec"), space)
+        self.addresses = {name: next(_NEXT) for name in names}
+        _FUNCTIONS.update({number: space[name] for name, number in self.addresses.items()})
+
+    def function(self, name: str) -> Callable[[np.ndarray], int]:
+        """A function to be called on a block of int64."""
+        function = _FUNCTIONS[self.addresses[name]]
+        return lambda block: function(block.ctypes.data_as(_NUMBER))
+
+
+DRIVER = Plain(files("unspool.codegen").joinpath("field_driver.py").read_text(), ["drive"])
+
+
+def _poisoned(n_bytes: int) -> np.ndarray:
+    return np.full(-(-n_bytes // 8), np.nan).view(np.uint8)[:n_bytes]
+
+
+@contextmanager
+def plainly(few: int = 0) -> Iterator[None]:
+    """Loops of steps on more than so many numbers are carried out as fields, in plain Python."""
+    functions = dict(_FUNCTIONS)
+    with (
+        patch.object(build, "load", Plain),
+        patch.object(build, "FEW", few),
+        patch.object(build, "_BUILT", type(build._BUILT)()),
+        patch.object(field_drive, "driver", lambda: DRIVER),
+        patch.object(arena, "take", _poisoned),
+        patch.object(arena, "give", lambda buffers: None),
+        np.errstate(all="ignore"),
+    ):
+        try:
+            yield
+        finally:
+            _FUNCTIONS.clear()
+            _FUNCTIONS.update(functions)
+
+
+def agree(loss: Callable[..., Any], *args: Any, rtol: float = 1e-13, policies: Sequence[Any] = POLICIES) -> None:
+    """Value and gradients of ``loss(*args, **options)`` are those of the tape, to the same bits under every policy.
+
+    ``rtol`` is relative to the largest element of each.
+    """
+    argnums = tuple(range(len(args)))
+
+    def found(**options: Any) -> list[np.ndarray]:
+        value, back = value_and_grad(lambda *a: loss(*a, **options), argnums=argnums)(*args)
+        return [np.asarray(value), *map(np.asarray, back)]
+
+    with np.errstate(all="ignore"):
+        expected = found(compile=False, policy="none")
+    with plainly():
+        several = [found(compile=True, policy=policy) for policy in policies]
+    for one, other in zip(several[0], expected, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        scale = np.max(np.abs(other[np.isfinite(other)]), initial=1e-300)
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * scale)
+    for more in several[1:]:
+        assert same_bits(more, several[0])
