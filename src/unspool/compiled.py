@@ -6,8 +6,9 @@ under the same policies.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os.path import basename, dirname
 from time import perf_counter
 from traceback import walk_tb
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from unspool.adjoint import Adjoint, differentiate, outside
+from unspool.adjoint.fingerprint import Fingerprint, Unknown
 from unspool.closure import aside
 from unspool.codegen.build import Compiled, build, is_built
 from unspool.codegen.field_drive import FieldDrive
@@ -23,7 +25,7 @@ from unspool.codegen.fallback import Surroundings
 from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import active, primal
+from unspool.ir.listener import Traced, active, primal
 from unspool.kernels import State
 from unspool.layout import ArrayType
 from unspool.loop import Loop, progress_bar, reported, resident_bytes
@@ -32,6 +34,7 @@ from unspool.observers import LoopReport
 from unspool.plan import Auto, Plan, StepPrices, check_budget, choose, store_all
 from unspool.probe import SMALL, at_once, touch_seconds
 from unspool.schedules import Schedule
+from unspool.tree import Structure
 
 _MEASURED_STEPS = 1000
 _HERE = dirname(__file__)
@@ -60,6 +63,17 @@ class CompiledSweep:
         self._report: LoopReport | None = None
         self._rss = 0
         self._bar: Any = None
+
+    def plainly(self) -> tuple[State, list[np.ndarray]]:
+        """The final state and the outputs, without a way back."""
+        if self.loop.progress:
+            self._bar = progress_bar(self.loop, self._n)
+        self._drive = self._new_drive(self._n, self.xs, None if self._bar is None else self._bar.update)
+        try:
+            final, ys = self._drive.forward(self.init, None)
+        finally:
+            self.close()
+        return tuple(x if x.ndim else x[()] for x in final), ys
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
@@ -168,16 +182,78 @@ def machine_code(
     """The loop as a compiled one, or None and the reason why it is not. With ``compile=True`` the reason is raised."""
     known = list(values)
     n_captures = len(loop.captures)
+    seen = _seen(loop, init, xs) if not known and not n_captures else None
+    if seen is not None and seen.key in _TRACED:
+        compiled = seen.recall(loop, known)
+        return CompiledSweep(loop, compiled, init=init, xs=xs, values=known), None
     try:
-        adjoint = _traced(loop, init, xs, known)
-        compiled = build(adjoint)
+        compiled = build(_traced(loop, init, xs, known))
     except Exception as error:  # whatever a step does with a value that is not there yet
         if loop.compile is True:
             error.add_note(f"while {loop.name} was being compiled, which compile=True asks for")
             raise
         _forget(loop, n_captures)
         return None, f"{type(error).__name__}{_line(error)}: {error}"
+    if seen is not None:
+        seen.note(loop, compiled)
     return CompiledSweep(loop, compiled, init=init, xs=xs, values=known), None
+
+
+# --- steps that were traced before ------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trace:
+    """What a trace has found: the code, which traced values the step captures, the structure of its outputs."""
+
+    compiled: Compiled
+    captured: tuple[int, ...]
+    outputs: tuple[Structure, ...]
+    alive: list[Any]
+
+
+_TRACED: OrderedDict[Any, _Trace] = OrderedDict()
+_MOST_TRACED = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A loop by the key of all that its step depends on."""
+
+    key: Any
+    print: Fingerprint
+
+    def recall(self, loop: Loop, values: list[Any]) -> Compiled:
+        """What the trace would find."""
+        trace = _TRACED[self.key]
+        for position in trace.captured:
+            handle = self.print.traced[position]
+            loop.captures.note(handle, handle)
+            values.append(primal(handle))
+        loop.outputs[:] = trace.outputs
+        return trace.compiled
+
+    def note(self, loop: Loop, compiled: Compiled) -> None:
+        """Remember the trace, if all that it captured stands in the key."""
+        places = {id(handle): position for position, handle in enumerate(self.print.traced)}
+        captured = [places.get(id(handle), -1) for handle in loop.captures.handles]
+        if -1 in captured:
+            return
+        alive = [None if isinstance(x, Traced) else x for x in self.print.alive]
+        _TRACED[self.key] = _Trace(compiled, tuple(captured), tuple(loop.outputs), alive)
+        while len(_TRACED) > _MOST_TRACED:
+            _TRACED.popitem(last=False)
+
+
+def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
+    if not loop.body:
+        return None
+    function, *rest = loop.body
+    found = Fingerprint()
+    try:
+        key = found.of(function)
+    except Unknown:
+        return None
+    types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
+    return _Seen((loop.name, *rest, *types, key), found)
 
 
 def _forget(loop: Loop, n_captures: int) -> None:

@@ -21,6 +21,7 @@ from unspool.run import Run
 from unspool.schedules import Schedule, Tier
 from unspool.stores import RamStore
 from unspool.stores.arena import keep_heap
+from unspool.tree import Structure
 
 ENOUGH_STEPS = 10_000
 """From so many steps on, compile="auto" compiles: about a second saved on the tape pays for the compilation."""
@@ -43,6 +44,11 @@ class Loop:
     condition: Callable[[list[Any], Surroundings], bool] | None = None
     progress: bool = False
     compile: bool | str = "auto"
+    body: tuple[Any, ...] = ()
+    """All that ``step`` depends on: the user's function first. Empty where that is not known."""
+
+    outputs: list[Structure] = field(default_factory=list)
+    """The structure of the outputs of a step, once one has run."""
 
     def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
         """The loop as it is carried out from this state."""

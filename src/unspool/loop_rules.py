@@ -48,7 +48,13 @@ def _constants(top: Listener | None, values: Sequence[Any]) -> list[Any]:
 def _plainly(
     loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any] = ()
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Run the loop forwards only."""
+    """Run the loop forwards only, as it runs where there is a way back: with the same bits."""
+    if loop.why_not_compiled is None:
+        from unspool.compiled import machine_code
+
+        compiled, _ = machine_code(loop, plain_state(init), plain_state(xs), values)
+        if compiled is not None:
+            return compiled.plainly()
     bar = progress_bar(loop, loop.n_steps) if loop.progress else None
     state = plain_state(init)
     steps = loop.steps(state, plain_state(xs), values, bar)

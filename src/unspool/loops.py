@@ -70,6 +70,7 @@ def fori_loop(
         memory=memory,
         compile=compile,
         progress=progress,
+        body=(body_fun, lower),
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final)
@@ -116,7 +117,16 @@ def scan(
         return _returned(result[0], structure, "scan", k), outputs
 
     loop = _loop(
-        "scan", function, structure, n_steps=n, policy=policy, memory=memory, compile=compile, progress=progress
+        "scan",
+        function,
+        structure,
+        n_steps=n,
+        policy=policy,
+        memory=memory,
+        compile=compile,
+        progress=progress,
+        body=(f, inputs_structure),
+        outputs=found,
     )
     if n == 0:
         return init, _no_outputs(loop, leaves, rows, found)
@@ -243,6 +253,8 @@ def _loop(
     progress: bool,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
+    body: tuple[Any, ...] = (),
+    outputs: list[Structure] | None = None,
 ) -> Loop:
     noted = Captures() if captures is None else captures
 
@@ -251,8 +263,19 @@ def _loop(
             new, outputs = function(k, state, inputs)
             return [resolve(leaf) for leaf in new], [resolve(leaf) for leaf in outputs]
 
-    schedule = _as_policy(policy, memory)
-    return Loop(name, step, n_steps, schedule, tuple(structure.paths()), noted, condition, progress, _as_mode(compile))
+    return Loop(
+        name,
+        step,
+        n_steps,
+        _as_policy(policy, memory),
+        tuple(structure.paths()),
+        noted,
+        condition,
+        progress,
+        _as_mode(compile),
+        (*body, structure) if body else (),
+        [] if outputs is None else outputs,
+    )
 
 
 def _as_mode(compile: bool | str) -> bool | str:

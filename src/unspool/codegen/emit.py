@@ -35,9 +35,10 @@ def emit(adjoint: Adjoint) -> str:
     totals = _names("g", n_captures)
     operands = [*_spread(adjoint.state, state), *_spread(adjoint.inputs, inputs), *_spread(adjoint.captures, captures)]
 
-    forward = _body(adjoint.advance, operands, [*(f"s{i}" for i in range(n_state)), *outputs])
     given = [*operands, *_spread(adjoint.state, cts), *_spread(adjoint.outputs, cts_outputs)]
-    backward = _body(adjoint.reverse, given, [*cts, *_names("z", n_inputs), *_names("h", n_captures)])
+    code, results = _written(adjoint.joint, given)
+    forward = _body(code, results[: n_state + n_outputs], [*state, *outputs])
+    backward = _body(code, results[n_state + n_outputs :], [*cts, *_names("z", n_inputs), *_names("h", n_captures)])
 
     load_captures = [f"c{i} = captures[{i}]" for i in range(n_captures)]
     load_state = [f"s{i} = state[{i}]" for i in range(n_state)]
@@ -56,7 +57,7 @@ def emit(adjoint: Adjoint) -> str:
         "totals": "f64[:]",
         "taped": f"f64[:, {n_state}]",
     }
-    lines = ["import math", "import numpy as np", "", "from unspool.codegen.fields import field", "", ""]
+    lines = ["import math", "import numpy as np", "", "from unspool.codegen.fields import field, fma", "", ""]
     lines += _function(
         "advance",
         arrays,
@@ -110,8 +111,8 @@ def _spread(types: Sequence[ArrayType], names: Names) -> list[list[str]]:
     return [[next(rest) for _ in range(t.size)] for t in types]
 
 
-def _body(program: Program, operands: Sequence[Sequence[str]], targets: Sequence[str]) -> Names:
-    """The statements of a program, and the assignment of its outputs to the targets."""
+def _written(program: Program, operands: Sequence[Sequence[str]]) -> tuple[Code, list[Any]]:
+    """The code of a program, and its outputs element by element."""
     code = Code()
     arrays: list[Any] = [_array([Scalar(code, "step")], ())]
     for var, names in zip(program.inputs[1:], operands, strict=True):
@@ -119,10 +120,17 @@ def _body(program: Program, operands: Sequence[Sequence[str]], targets: Sequence
             raise UnsupportedError(f"the step works on {var.type}: only float64 is compiled")
         arrays.append(_array([Scalar(code, name) for name in names], var.type.shape))
     results = [x for array in run(program, code, arrays) for x in array.ravel().tolist()]
-    statements = [f"{name} = {expression}" for name, expression in code.live(results)]
-    if len(statements) > MOST_STATEMENTS:
-        raise UnsupportedError(f"the step has {len(statements)} statements on numbers; {MOST_STATEMENTS} are compiled")
-    if any("step" in statement for statement in statements):
+    code.contract(results)
+    return code, results
+
+
+def _body(code: Code, results: list[Any], targets: Sequence[str]) -> Names:
+    """The statements that some results need, and their assignment to the targets."""
+    live = code.live(results)
+    if len(live) > MOST_STATEMENTS:
+        raise UnsupportedError(f"the step has {len(live)} statements on numbers; {MOST_STATEMENTS} are compiled")
+    statements = [*map(str, live)]
+    if any("step" in statement.reads for statement in live) or any(getattr(x, "name", "") == "step" for x in results):
         statements.insert(0, "step = float(k)")
     # outputs may be inputs under other names (a state shifted by one): read all before any is written
     direct = [x.name if isinstance(x, Scalar) else None for x in results]

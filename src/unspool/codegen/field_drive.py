@@ -58,7 +58,7 @@ class FieldDrive:
         self._captures = [np.ascontiguousarray(c, dtype=np.float64) for c in captures]
         self._totals = [self._total(j, t) for j, t in enumerate(adjoint.captures)]
         self._ys = [np.empty((n_steps, *t.shape)) for t in adjoint.outputs]
-        self._cts_ys = [np.zeros((n_steps, *t.shape)) for t in adjoint.outputs]
+        self._cts_ys: list[np.ndarray] = [*self._ys]  # until there are any
         self._cts_xs = [np.zeros_like(x) for x in self._xs]
         self._keeping: list[Any] = []
         self._chunks: list[np.ndarray] = []
@@ -92,9 +92,9 @@ class FieldDrive:
 
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Carry the cotangents back; return those of the initial state, of xs and of the captures."""
-        for target, value in zip(self._cts_ys, cts_ys, strict=True):
-            if value is not None:
-                target[...] = value
+        for k, (value, t) in enumerate(zip(cts_ys, self._adjoint.outputs, strict=True)):
+            self._cts_ys[k] = np.zeros((self.n_steps, *t.shape)) if value is None else _rows(value)
+            self._arrays["moving"][self._first_ct + k, 1:] = _row(self._cts_ys[k])
         self._take_in("cts", cts_state)
         try:
             for batch in self._rest:
@@ -245,6 +245,7 @@ class FieldDrive:
         reverse += [self._fixed(place) for place in step.reverse]
         moving = [(self._first_x + k, *_row(x)) for k, x in enumerate([*self._xs, *self._ys])]
         self._n_forward = len(moving)
+        self._first_ct = self._n_forward + len(self._xs)
         moving += [(first_row + k, *_row(x)) for k, x in enumerate([*self._xs, *self._cts_ys, *self._cts_xs])]
         addresses = self._compiled.code.addresses
         empty = np.zeros(0, np.int64)
@@ -355,6 +356,10 @@ def _array(address: int, t: ArrayType) -> np.ndarray:
     """The float64 array at an address."""
     buffer = (ctypes.c_double * max(t.size, 1)).from_address(address)
     return np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
+
+
+def _rows(value: Any) -> np.ndarray:
+    return np.ascontiguousarray(value, dtype=np.float64)
 
 
 def _row(array: np.ndarray) -> tuple[int, int]:

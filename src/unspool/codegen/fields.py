@@ -106,6 +106,17 @@ def field(typing: Any, address: Any, description: Any, place: Any) -> Any:
     return array(address, description, place), code
 
 
+@intrinsic  # type: ignore[misc]
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once, on any machine."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        values = [context.cast(builder, arg, kind, types.float64) for arg, kind in zip(args, sig.args, strict=True)]
+        return builder.fma(*values)
+
+    return types.float64(a, b, c), code
+
+
 # --- functions at an address --------------------------------------------------------------------------------------------
 def _called(builder: Any, address: Any, result: Any, arguments: list[Any]) -> Any:
     kind = ir.FunctionType(result, [argument.type for argument in arguments]).as_pointer()

@@ -243,8 +243,7 @@ class Kernel:
 
     def _flush(self) -> None:
         """Write down the statements on numbers so far."""
-        for name, expression, _ in self._scope.code.statements[self._flushed :]:
-            self.lines.append(f"{name} = {expression}")
+        self.lines += map(str, self._scope.code.statements[self._flushed :])
         self._flushed = len(self._scope.code.statements)
 
     # --- values at an index -----------------------------------------------------------------------------------------
@@ -350,14 +349,14 @@ class Kernel:
         where = identity(update.shape)
         shape = () if isinstance(update.part, Literal) else update.part.type.shape
         value = self.at(scope, update.part, broadcast(where, shape))
-        lines = [f"{name} = {expression}" for name, expression in scope.code.live([value])]
+        lines = [*map(str, scope.code.live([value]))]
         place = update.array.place(read(update.key, update.array.shape, where))
         self.lines += _loops(domain, [*lines, f"{place} = {place} + {text(value)}"])
 
     def _body(self, placed: list[_Placed], scope: _Scope) -> Lines:
         here = [p for p in placed if scope.box is None or all(_holds(bound, scope.box) for bound in p.bounds)]
         values = [self.at(scope, p.target.atom, p.index, () if scope.box else p.bounds) for p in here]
-        lines = [f"{name} = {expression}" for name, expression in scope.code.live(values)]
+        lines = [*map(str, scope.code.live(values))]
         for p, value in zip(here, values, strict=True):
             place, number = p.target.array.place(p.index), _number(p.target.atom, value)
             line = f"{place} = {place} + {number}" if p.target.adds else f"{place} = {number}"
@@ -443,7 +442,7 @@ class Kernel:
         where, last = identity(shape), len(shape) - 1
         found = value(scope, where)
         number = text(found)
-        body = [f"{name} = {expression}" for name, expression in scope.code.live([found])]
+        body = [*map(str, scope.code.live([found]))]
         kept = [(-1, 0, 0) if k in axes else where[k] for k in range(len(shape)) if keepdims or k not in axes]
         place = result.place(tuple(kept))
         outer = [k for k in range(last) if k not in axes]

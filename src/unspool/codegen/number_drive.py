@@ -87,10 +87,9 @@ class NumberDrive:
         for target, value in zip(_arrays(ct, self.adjoint.state), cts_state, strict=True):
             if value is not None:
                 target[...] = value
-        rows_ct = np.zeros((self.n_steps, sum(t.size for t in self.adjoint.outputs)))
-        for target, value in zip(_columns(rows_ct, self.adjoint.outputs, self.n_steps), cts_ys, strict=True):
-            if value is not None:
-                target[...] = value
+        types = self.adjoint.outputs
+        filled = [np.zeros((self.n_steps, *t.shape)) if y is None else y for y, t in zip(cts_ys, types, strict=True)]
+        rows_ct = _matrix(filled, self.n_steps)
         cts_xs = np.zeros_like(self._xs)
         totals = np.zeros(len(self._captures))
         c = self._control
@@ -170,6 +169,9 @@ def _vector(arrays: Sequence[Any]) -> np.ndarray:
 
 
 def _matrix(arrays: Sequence[np.ndarray], n: int) -> np.ndarray:
+    """The arrays side by side, one row per step; a single one as it is."""
+    if len(arrays) == 1:
+        return np.ascontiguousarray(arrays[0], np.float64).reshape(n, prod(arrays[0].shape[1:]))
     return np.concatenate([np.zeros((n, 0)), *(a.reshape(n, prod(a.shape[1:])) for a in arrays)], axis=1)
 
 

@@ -12,7 +12,9 @@ Booleans, and become numbers where something computes with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,12 +84,34 @@ class Scalar:
         raise UnsupportedError("a primitive decides on values; there are only names while code is written")
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A name, and the operation that it stands for: a template, its operands as code, and the names among them."""
+
+    name: str
+    template: str
+    operands: tuple[str, ...]
+    reads: tuple[str, ...]
+
+    @property
+    def expression(self) -> str:
+        """The operation as code."""
+        return self.template.format(*self.operands)
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.expression}"
+
+
+def _is_number(code: str) -> bool:
+    return not code[:1].isalpha()
+
+
 class Code:
     """Statements in single assignment, with equal ones shared."""
 
     def __init__(self, letter: str = "t") -> None:
         self.letter = letter
-        self.statements: list[tuple[str, str, tuple[str, ...]]] = []  # name, expression, names that it reads
+        self.statements: list[Statement] = []
         self._known: dict[tuple[str, ...], Scalar] = {}
 
     def apply(self, template: str, operands: Sequence[Operand]) -> Operand:
@@ -100,21 +124,47 @@ class Code:
         if key not in self._known:
             name = f"{self.letter}{len(self.statements)}"
             names = tuple(x.name for x in operands if isinstance(x, Scalar))
-            self.statements.append((name, template.format(*texts), names))
+            self.statements.append(Statement(name, template, tuple(texts), names))
             if len(self.statements) > 8 * MOST_STATEMENTS:
                 raise UnsupportedError(f"the step has more than {MOST_STATEMENTS} statements on numbers")
             self._known[key] = Scalar(self, name)
         return self._known[key]
 
-    def live(self, outputs: Sequence[Operand]) -> Iterator[tuple[str, str]]:
+    def live(self, outputs: Sequence[Operand]) -> list[Statement]:
         """The statements that the outputs need, in order."""
         needed = {x.name for x in outputs if isinstance(x, Scalar)}
         kept = []
-        for name, expression, names in reversed(self.statements):
-            if name in needed:
-                kept.append((name, expression))
-                needed.update(names)
-        return reversed(kept)
+        for statement in reversed(self.statements):
+            if statement.name in needed:
+                kept.append(statement)
+                needed.update(statement.reads)
+        return kept[::-1]
+
+    def contract(self, outputs: Sequence[Operand]) -> None:
+        """Let a product and the sum that alone needs it be one operation, rounded once.
+
+        It is written down here, where all kernels of a step are still one text: none of them can do it otherwise.
+        """
+        live = self.live(outputs)
+        uses = Counter([name for statement in live for name in set(statement.reads)])
+        uses.update({x.name for x in outputs if isinstance(x, Scalar)})
+        products = {s.name: s.operands for s in live if s.template == "({0} * {1})" and uses[s.name] == 1}
+        order = {s.name: k for k, s in enumerate(self.statements)}
+        for statement in live:
+            if statement.template not in ("({0} + {1})", "({0} - {1})") or statement.operands[0] == statement.operands[1]:
+                continue
+            factors = [name for name in statement.operands if name in products]
+            if not factors:
+                continue
+            last = max(factors, key=order.__getitem__)  # what is ready last, last
+            a, b = products[last]
+            minus = statement.template == "({0} - {1})"
+            if statement.operands[0] == last:
+                template, rest = ("fma({0}, {1}, -{2})" if minus else "fma({0}, {1}, {2})"), statement.operands[1]
+            else:
+                template, rest = ("fma(-{0}, {1}, {2})" if minus else "fma({0}, {1}, {2})"), statement.operands[0]
+            reads = tuple([x for x in (a, b, rest) if x in order or not _is_number(x)])
+            self.statements[order[statement.name]] = Statement(statement.name, template, (a, b, rest), reads)
 
 
 def text(x: Operand) -> str:
