@@ -138,7 +138,7 @@ class Fusion:
                 self._store(atom)
         elif kind == "sum":
             (operand,) = equation.operands
-            if isinstance(operand, Var) and self._has_bounds(operand):
+            if isinstance(operand, Var) and (operand in self.named or self._has_bounds(operand)):
                 self._store(operand)
 
     def untransposed(self, atom: Atom) -> tuple[Atom, bool]:

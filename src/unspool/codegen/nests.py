@@ -263,6 +263,7 @@ class Kernel:
     def _element(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
         inside = scope.group.get(var) == index
         if var in self.names and not inside:
+            assert all(d < 0 for d, _, _ in index), "a loop goes through numbers"
             return self.names[var][tuple([offset for _, _, offset in index])]
         if self._in_memory(scope, var) and not inside:
             loaded = self.array(var).load(index)
