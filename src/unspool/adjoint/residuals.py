@@ -154,8 +154,8 @@ def minimum_cut(
             edges.append((there, sink, price))
     rows, columns, capacities = zip(*edges, strict=True)
     n = sink + 1
-    graph = csr_array((np.array(capacities, np.int32), (rows, columns)), shape=(n, n))
-    graph.sum_duplicates()
+    graph = csr_array((np.array(capacities, np.int64), (rows, columns)), shape=(n, n))
+    graph.sum_duplicates()  # an equation may read a value twice
     graph.data = np.minimum(graph.data, everything).astype(np.int32)
     flow = maximum_flow(graph, source, sink).flow
     rest = csr_array(graph - flow)
