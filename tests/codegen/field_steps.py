@@ -21,7 +21,14 @@ def _key(a: Any, r: int) -> tuple[Any, ...]:
     """A basic key: slices with steps of both signs, numbers, new axes, an ellipsis."""
     parts: list[Any] = []
     for n in np.shape(a):
-        choices = [slice(None), slice(1, -1), slice(None, None, 2), slice(None, None, -1), slice(2, None), slice(-3, None)]
+        choices = [
+            slice(None),
+            slice(1, -1),
+            slice(None, None, 2),
+            slice(None, None, -1),
+            slice(2, None),
+            slice(-3, None),
+        ]
         choices += [slice(1, None, 3), slice(-1, None, -2), slice(0, 1), slice(None, -2)] + [-1, 0] * (n > 0)
         parts.append(choices[r % len(choices)])
         r //= 7
@@ -122,7 +129,9 @@ ONE: dict[str, Callable[[Any, int], Any]] = {
     "column": lambda a, r: np.reshape(a, (-1, 1)),
     "flipped": _with_axes(lambda a, r: np.flip(a, _axis(a, r)) + a),
     "pad": _with_axes(lambda a, r: np.pad(np.sin(a), (r % 3, 1 + r % 2))),
-    "pad with": _nonempty(lambda a, r: np.pad(a, 1, mode=["edge", "wrap", "reflect"][r % 3 if min(np.shape(a)) > 1 else 0])),
+    "pad with": _nonempty(
+        lambda a, r: np.pad(a, 1, mode=["edge", "wrap", "reflect"][r % 3 if min(np.shape(a)) > 1 else 0])
+    ),
     "tile": lambda a, r: np.tile(a, 2) if np.size(a) < 40 else a,
     "wide": lambda a, r: np.broadcast_to(a, (2, *np.shape(a))) * np.arange(2.0).reshape(2, *[1] * np.ndim(a)),
     "sum": _with_axes(lambda a, r: 0.1 * np.sum(np.sin(a), axis=_axis(a, r), keepdims=r % 2 == 0)),
@@ -291,4 +300,6 @@ CAPTURES = ((7,), (4, 4), ())
 
 def arrays(shapes: Any, turn: float = 0.0) -> list[Any]:
     """Arrays of these shapes, spread without pattern."""
-    return [np.sin(3.0 + turn + 1.7 * n + 2.3 * np.arange(int(np.prod(s)))).reshape(s)[()] for n, s in enumerate(shapes)]
+    return [
+        np.sin(3.0 + turn + 1.7 * n + 2.3 * np.arange(int(np.prod(s)))).reshape(s)[()] for n, s in enumerate(shapes)
+    ]
