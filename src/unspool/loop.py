@@ -44,8 +44,14 @@ class Loop:
     condition: Callable[[list[Any], Surroundings], bool] | None = None
     progress: bool = False
     compile: bool | str = "auto"
-    body: tuple[Any, ...] = ()
-    """All that ``step`` depends on: the user's function first. Empty where that is not known."""
+    body: Any = None
+    """The user's function, if ``step`` is nothing but that."""
+
+    about: tuple[Any, ...] = ()
+    """What else ``step`` depends on."""
+
+    stepping: Callable[[Any], FlatStep] | None = None
+    """``step`` for another body."""
 
     outputs: list[Structure] = field(default_factory=list)
     """The structure of the outputs of a step, once one has run."""

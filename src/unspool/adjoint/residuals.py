@@ -81,7 +81,9 @@ def split(
         else:
             needed |= dict.fromkeys(var for var in reads if var in known)
     needed |= dict.fromkeys(a for a in joint.outputs[n_new:] if isinstance(a, Var) and a in known)
-    new = {atom: position for position, atom in reversed([*enumerate(joint.outputs[:n_state])]) if isinstance(atom, Var)}
+    new = {
+        atom: position for position, atom in reversed([*enumerate(joint.outputs[:n_state])]) if isinstance(atom, Var)
+    }
 
     def keeping(var: Var) -> float:
         return var.type.nbytes * (HELD_SECONDS if var in state or var in new else KEEP_SECONDS)

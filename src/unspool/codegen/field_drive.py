@@ -15,7 +15,7 @@ from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
 from unspool.codegen.field_step import Place, room
 from unspool.codegen.nests import Call
 from unspool.codegen.object_code import ObjectCode, load
-from unspool.codegen.rows import ADVANCE, Batch, all_batches, steps_between
+from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.ir.program import Literal
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
@@ -135,8 +135,9 @@ class FieldDrive:
             reason = self._drive(c)
             if reason == FAILED:
                 error, self._error = self._error, None
-                assert error is not None
-                raise error
+                raise error or IndexError(
+                    f"an array was indexed outside of its rows in step {self._step_number()} of the loop"
+                )
             if reason == MORE:
                 self._more_buffers()
             elif self._tick is not None:
@@ -145,6 +146,13 @@ class FieldDrive:
         self.peak_snapshot_bytes = min(self.peak_bytes, batch.peak_slots * self._compiled.state_bytes)
         taped = batch.peak_taped * self._compiled.residual_bytes + self._compiled.first_bytes
         self.peak_residual_bytes = min(self.peak_bytes, taped if batch.peak_taped else 0)
+
+    def _step_number(self) -> int:
+        """The step at which the driver stands."""
+        c = self._control
+        row = c[Fields.FIRST]
+        verb, start, stop = (ctypes.c_int64 * 3).from_address(int(c[Fields.ROWS]) + 24 * int(row))
+        return int(stop - 1 - c[Fields.WITHIN] if verb == REVERSE else start + c[Fields.WITHIN])
 
     # --- buffers ----------------------------------------------------------------------------------------------------
     def _more_buffers(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unspool.codegen.fuse import FILLED, Fusion
-from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read
+from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read, summands
 from unspool.codegen.scalars import NOTHING, Code, Operand, Scalar, element, is_elementwise, text
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 
@@ -143,6 +143,7 @@ class Kernel:
         targets: Sequence[Target],
         slots: Slots,
         updates: Sequence[Update] = (),
+        rows: Sequence[tuple[str, int, Atom]] = (),
     ) -> None:
         self.name = name
         self.step = step
@@ -160,6 +161,9 @@ class Kernel:
         self._lane_array: Array | None = None
         self._scope = _Scope(Code("s"), ())
         self._flushed = self._n_nests = 0
+        first = replace(self._scope, group={var: () for var in self.fusion.producer if not var.type.shape}, memo={})
+        for lead, n, index in rows:
+            self._number_row(lead, n, self.at(first, index, ()))
         for update in updates:
             self._update(update)
         self._write()
@@ -173,9 +177,9 @@ class Kernel:
         return self.arrays[var]
 
     def _memory(self, var: Var) -> int:
-        """The slot of the memory of a var, for what reads it without its sign: a copy where it has one."""
+        """The slot of the memory of a var, for what knows no signs and rows: a copy where it has one."""
         array = self.array(var)
-        if not array.sign:
+        if not array.sign and not array.lead:
             return array.slot
         if var not in self._unsigned:
             self._unsigned[var] = self._slots.scratch(f"{self.name}_{var.number}", array.shape)
@@ -186,7 +190,27 @@ class Kernel:
         (operand,), (result,) = equation.operands, equation.outputs
         assert isinstance(operand, Var)
         base = self.array(operand)
-        self.arrays[result] = Array(f"{base.name}_as_{result.number}", result.type.shape, base.slot, sign=base.sign)
+        name = f"{base.name}_as_{result.number}"
+        self.arrays[result] = Array(name, result.type.shape, base.slot, lead=base.lead, sign=base.sign)
+
+    def _row(self, equation: Equation) -> None:
+        """One row of an array, at an index that only the step knows."""
+        (operand, index), (result,) = equation.operands, equation.outputs
+        assert isinstance(operand, Var)
+        base = self.array(operand)
+        if base.lead:  # a row of a row
+            base = replace(base, slot=self._memory(operand), lead="", sign="", name=f"{base.name}_copy")
+        number = f"r{result.number}"
+        self._number_row(number, operand.type.shape[0], self.at(self._scope, index, ()))
+        self.arrays[result] = Array(
+            f"{base.name}_row_{result.number}", result.type.shape, base.slot, lead=number, sign=base.sign
+        )
+
+    def _number_row(self, name: str, n: int, index: Operand) -> None:
+        """Write down which of n rows an index means; outside of them the kernel stops."""
+        self._flush()
+        self.lines += [f"{name} = int({text(index)})", f"if {name} < 0:", f"    {name} += {n}"]
+        self.lines += [f"if {name} < 0 or {name} >= {n}:", "    return 2"]
 
     # --- order ------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
@@ -196,6 +220,7 @@ class Kernel:
         for stage in fusion.stages:
             for equation in stage.numbers:
                 self._name(equation)
+                self._put(equation.outputs[0], direct)
             for group in stage.nests:
                 targets = []
                 for var in group.values:
@@ -221,6 +246,8 @@ class Kernel:
         match self.fusion.kinds[id(equation)]:
             case "view":
                 self._view(equation)
+            case "row":
+                self._row(equation)
             case "sum":
                 self._sum(equation)
             case "product":
@@ -240,6 +267,20 @@ class Kernel:
             index = tuple([(-1, 0, k) for k in position])
             elements[position] = self._computed(self._scope, var, index, ())
         self.names[var] = elements
+
+    def _put(self, var: Var, direct: set[int]) -> None:
+        """Write named numbers to where they are wanted in memory."""
+        targets = self.targets.get(var, [])
+        direct.update(map(id, targets))
+        if var in self.fusion.stored and all(t.adds or t.array.lead for t in targets):
+            targets = [*targets, Target(var, self.array(var))]
+        if targets:
+            self._flush()
+        for target in targets:
+            for position in np.ndindex(*var.type.shape):
+                place = target.array.place(tuple([(-1, 0, k) for k in position]))
+                number = _number(var, self.names[var][position])
+                self.lines.append(f"{place} = {place} + {number}" if target.adds else f"{place} = {number}")
 
     def _flush(self) -> None:
         """Write down the statements on numbers so far."""
@@ -262,7 +303,7 @@ class Kernel:
 
     def _element(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
         inside = scope.group.get(var) == index
-        if var in self.names and not inside:
+        if var in self.names and not inside and all(d < 0 for d, _, _ in index):
             return self.names[var][tuple([offset for _, _, offset in index])]
         if self._in_memory(scope, var) and not inside:
             loaded = self.array(var).load(index)
@@ -286,6 +327,12 @@ class Kernel:
                 for atom, shape in zip(equation.operands, shapes, strict=True)
             ]
             return element(scope.code, equation, parts)
+        if equation.primitive.name in _REDUCTIONS:
+            _, step = _REDUCTIONS[equation.primitive.name]
+            first, *rest = [self.at(scope, equation.operands[0], inner, guard) for inner in summands(equation, index)]
+            for part in rest:
+                first = scope.code.apply(f"({step})", (first, part))
+            return first
         found = pieces(equation, index)
         assert found is not None
         if scope.box is not None:
@@ -376,9 +423,7 @@ class Kernel:
         for array in {array.name: array for array in every}.values():
             yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
 
-    def _wide(
-        self, placed: list[_Placed], group: dict[Var, Index], domain: Box
-    ) -> list[list[tuple[int, int]]]:
+    def _wide(self, placed: list[_Placed], group: dict[Var, Index], domain: Box) -> list[list[tuple[int, int]]]:
         """For each axis the ranges between bounds that are worth a nest of their own."""
         cuts = [{*ends} for ends in domain]
         seen: set[tuple[Var, Index]] = set()
@@ -393,7 +438,7 @@ class Kernel:
             if group.get(atom) != index and (self.fusion.in_memory(atom) or atom in self.names):
                 continue
             equation = self.fusion.producer[atom]
-            if not is_elementwise(equation):
+            if not is_elementwise(equation) and equation.primitive.name not in _REDUCTIONS:
                 for bound in [b for piece in pieces(equation, index) or [] for b in piece.bounds]:
                     cuts[bound.dim] |= {bound.start, bound.stop}
             stack += self.fusion.operands(atom, index)

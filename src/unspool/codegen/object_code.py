@@ -76,7 +76,14 @@ def _surroundings() -> str:
 
     features = llvm.get_host_cpu_features().flatten()
     ours = [files("unspool").joinpath(*name.split("/")).read_text() for name in _OURS]
-    parts = [llvm.get_process_triple(), llvm.get_host_cpu_name(), features, version("numba"), version("llvmlite"), *ours]
+    parts = [
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        features,
+        version("numba"),
+        version("llvmlite"),
+        *ours,
+    ]
     return sha256("\n".join(parts).encode()).hexdigest()
 
 

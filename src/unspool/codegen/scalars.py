@@ -151,7 +151,10 @@ class Code:
         products = {s.name: s.operands for s in live if s.template == "({0} * {1})" and uses[s.name] == 1}
         order = {s.name: k for k, s in enumerate(self.statements)}
         for statement in live:
-            if statement.template not in ("({0} + {1})", "({0} - {1})") or statement.operands[0] == statement.operands[1]:
+            if (
+                statement.template not in ("({0} + {1})", "({0} - {1})")
+                or statement.operands[0] == statement.operands[1]
+            ):
                 continue
             factors = [name for name in statement.operands if name in products]
             if not factors:
