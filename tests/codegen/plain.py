@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from importlib.resources import files
 from itertools import count
 from math import prod
@@ -18,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.oracles import same_bits
-from unspool import value_and_grad
+from unspool import compiled, value_and_grad
 from unspool.codegen import build, field_drive
 from unspool.schedules import Revolve
 from unspool.stores import arena
@@ -61,6 +63,15 @@ class Mathematics:
         names = {"pow": "power", "atan2": "arctan2", "fabs": "abs"}
         names |= {name: f"arc{name[1:]}" for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
         return getattr(np, names.get(name, name))
+
+
+def fma(a: float, b: float, c: float) -> float:
+    """``a * b + c``, rounded once."""
+    plain = np.float64(a) * b + c
+    if not all(map(np.isfinite, (a, b, c))):
+        return plain
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    return np.float64(exact) if exact and np.isfinite(plain) else plain
 
 
 def array_at(address: int, shape: Sequence[int]) -> np.ndarray:
@@ -113,6 +124,7 @@ class Plain:
             "math": Mathematics(),
             "njit": lambda function: function,
             "field": Memory,
+            "fma": fma,
             "gemv": _gemv,
             "gemm": _gemm,
             "call": _call,
@@ -142,7 +154,8 @@ def plainly(few: int = 0) -> Iterator[None]:
     with (
         patch.object(build, "load", Plain),
         patch.object(build, "FEW", few),
-        patch.object(build, "_BUILT", type(build._BUILT)()),
+        patch.object(build, "_BUILT", OrderedDict()),
+        patch.object(compiled, "_TRACED", OrderedDict()),
         patch.object(field_drive, "driver", lambda: DRIVER),
         patch.object(arena, "take", _poisoned),
         patch.object(arena, "give", lambda buffers: None),

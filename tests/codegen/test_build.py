@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.codegen.plain import Plain
 from tests.codegen.test_emit import adjoint_of
 from unspool.adjoint import Adjoint
 from unspool.codegen import build as module
-from unspool.codegen.build import build, is_built
+from unspool.codegen.build import FEW, CompiledFields, CompiledNumbers, build, is_built
+from unspool.codegen.field_step import room
 from unspool.errors import UnsupportedError
 
 
@@ -29,16 +31,40 @@ def test_equal_steps_share_code_and_others_do_not() -> None:
     assert build(_times(0.625)) is compiled
     for other in (0.625 + 2**-53, -0.625, np.full(1, 0.625) + 1e-16, np.nan):
         assert not is_built(_times(other))
-    assert compiled.seconds > 0
+    assert isinstance(compiled, CompiledNumbers)
     assert "0.625" in compiled.source
     assert compiled.n_statements == compiled.source.count(" = ")
-    assert len(compiled.drive.signatures) == 1
+    assert (compiled.state_bytes, compiled.residual_bytes, compiled.first_bytes) == (8, 8, 0)
+    assert compiled.code.addresses.keys() == {"advance", "record", "reverse"}
+
+
+def test_what_is_too_long_or_not_for_numbers_is_compiled_as_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load", Plain)
+    large = adjoint_of(lambda k, s, x, c: ([s[0] * c[0] + x[0]], []), [np.ones(171)], [np.ones(171)], [np.ones(171)])
+    matrix = adjoint_of(lambda k, s, x, c: ([np.linalg.solve(np.eye(2) * 3.0, s[0])], []), [np.ones(2)], [])
+    long = adjoint_of(lambda k, s, x, c: ([_long(s[0])], []), [np.ones(100)], [])
+    for adjoint, n_bytes in ((large, 171), (matrix, 2), (long, 100)):
+        compiled = build(adjoint)
+        assert isinstance(compiled, CompiledFields)
+        assert compiled.adjoint is adjoint
+        assert compiled.source == compiled.step.text
+        assert compiled.state_bytes == room(adjoint.state[0]) >= 8 * n_bytes
+        assert (compiled.residual_bytes, compiled.first_bytes) == compiled.step.taped_bytes()
+    small = adjoint_of(lambda k, s, x, c: ([s[0] * c[0] + x[0]], []), [np.ones(170)], [np.ones(170)], [np.ones(170)])
+    assert 3 * 170 <= FEW < 3 * 171
+    assert isinstance(build(small), CompiledNumbers)
+
+
+def _long(u: Any) -> Any:
+    for j in range(90):
+        u = np.sin(u + 0.1 * j)
+    return u
 
 
 def test_a_step_that_is_refused_leaves_nothing_behind() -> None:
-    adjoint = adjoint_of(lambda k, s, x, c: ([np.linalg.solve(np.eye(2) * 3.0, s[0])], []), [np.ones(2)], [])
+    adjoint = adjoint_of(lambda k, s, x, c: ([np.real(np.exp(1j * s[0]))], []), [np.ones(2)], [])
     for _ in range(2):
-        with pytest.raises(UnsupportedError, match="solve in"):
+        with pytest.raises(UnsupportedError, match=r"test_build.py:\d+ is c128"):
             build(adjoint)
         assert not is_built(adjoint)
 
@@ -52,16 +78,14 @@ def test_what_the_compiler_refuses_is_refused_by_us(monkeypatch: pytest.MonkeyPa
 
 
 _SOURCE_OF_TEXT = """
-from numba import njit
-def advance(): pass
-@njit
-def drive(*args):
-    return args[0] + "text"
+def advance(a):
+    return "text"
+record = reverse = advance
 """
 
 
 def test_the_steps_used_least_recently_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_compile", lambda source: object())
+    monkeypatch.setattr(module, "load", Plain)
     monkeypatch.setattr(module, "_BUILT", type(module._BUILT)())
     monkeypatch.setattr(module, "_MOST", 3)
     steps = [_times(100.0 + k) for k in range(4)]

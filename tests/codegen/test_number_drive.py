@@ -10,7 +10,7 @@ import pytest
 from tests.codegen.test_emit import adjoint_of, lorenz
 from tests.oracles import same_bits
 from unspool.codegen.build import build
-from unspool.codegen.drive import Drive
+from unspool.codegen.number_drive import NumberDrive, driver
 from unspool.errors import PolicyError
 from unspool.schedules import Every, Mixed, Online, Revolve, Schedule, StoreAll, Tier, TwoLevel, Uneven, simulate
 from unspool.stores import arena
@@ -43,14 +43,15 @@ def _rows(n: int) -> np.ndarray:
     return np.sin(np.arange(3.0 * n)).reshape(n, 3)
 
 
-def _drive(n: int, work: int | None = None, **options: Any) -> Drive:
-    drive = Drive(build(ADJOINT), ADJOINT, n_steps=n, xs=[_rows(n)], captures=[P], **options)
+def _drive(n: int, work: int | None = None, **options: Any) -> NumberDrive:
+    drive = build(ADJOINT).run(n_steps=n, xs=[_rows(n)], captures=[P], **options)
+    assert isinstance(drive, NumberDrive)
     if work is not None:
         drive._work = work
     return drive
 
 
-def _run(drive: Drive, schedule: Schedule) -> list[Any]:
+def _run(drive: NumberDrive, schedule: Schedule) -> list[Any]:
     n = drive.n_steps
     final, ys = drive.forward([U], schedule)
     back = drive.reverse([np.ones(3)], [np.cos(_rows(n)), np.ones(n)])
@@ -74,10 +75,10 @@ def test_counts_and_peaks_are_those_of_the_simulation(schedule: Schedule, n: int
     drive.forward([U], schedule)
     swept = drive.steps
     drive.reverse([np.ones(3)], [None, None])
-    cost = simulate(schedule, n, state_bytes=1, residual_bytes=1)
+    cost = simulate(schedule, n, state_bytes=24, residual_bytes=24)
     assert (drive.steps, drive.records, drive.saves, drive.loads) == (cost.steps, cost.records, cost.saves, cost.loads)
-    assert drive.peak_slots == cost.peak_slots[Tier.RAM]
-    assert drive.peak_states == cost.peak_bytes
+    assert drive.peak_snapshot_bytes == 24 * cost.peak_slots[Tier.RAM]
+    assert drive.peak_bytes == cost.peak_bytes
     assert n <= swept <= drive.steps
     assert sum(ticks) == cost.steps + n
     assert max(ticks) <= 2 * 5
@@ -87,7 +88,7 @@ def test_without_a_schedule_all_steps_are_run_and_nothing_is_kept() -> None:
     arena.release()
     drive = _drive(31)
     final, ys = drive.forward([U], None)
-    assert (drive.steps, drive.records, drive.peak_states) == (31, 0, 0)
+    assert (drive.steps, drive.records, drive.peak_bytes) == (31, 0, 0)
     assert same_bits([*final, *ys], _run(_drive(31), StoreAll())[:3])
 
 
@@ -157,5 +158,6 @@ def test_a_schedule_with_parameters_that_cannot_be_hashed() -> None:
     assert same_bits(_run(_drive(12), schedule), _run(_drive(12), StoreAll()))
 
 
-def test_the_driver_is_compiled_for_one_kind_of_arguments() -> None:
-    assert len(build(ADJOINT).drive.signatures) == 1
+def test_there_is_one_driver_for_all_steps() -> None:
+    assert driver() is driver()
+    assert driver().addresses.keys() == {"drive"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.codegen.plain import fma
 from unspool.codegen.scalars import (
     KEEPING,
     MOST_STATEMENTS,
@@ -109,7 +110,7 @@ def test_every_primitive_with_a_name_in_the_tables_is_enrolled() -> None:
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------
-def _runs(f: Any, types: list[ArrayType], rows: list[Any], *, exact: bool = True) -> int:
+def _runs(f: Any, types: list[ArrayType], rows: list[Any], *, exact: bool = True, contracted: bool = False) -> int:
     """Carry scalar code out in Python, on elements of NumPy, and compare with the program; return the statements."""
     program = simplify(trace(f, *types))
     code = Code()
@@ -120,15 +121,18 @@ def _runs(f: Any, types: list[ArrayType], rows: list[Any], *, exact: bool = True
         flat[:] = [Scalar(code, name) for name in group]
         arrays.append(flat.reshape(t.shape))
     results = run(program, code, arrays)
-    statements = list(code.live([x for array in results for x in array.ravel().tolist()]))
+    wanted = [x for array in results for x in array.ravel().tolist()]
+    if contracted:
+        code.contract(wanted)
+    statements = code.live(wanted)
     for row in rows:
-        space: dict[str, Any] = {"np": np, "math": _Math()}
+        space: dict[str, Any] = {"np": np, "math": _Math(), "fma": fma}
         for group, value in zip(names, row, strict=True):
             space.update(zip(group, np.ravel(np.asarray(value, float)), strict=True))
         with np.errstate(all="ignore"):
-            for name, expression in statements:
-                space[name] = eval(expression, space)
-                space[name] = np.float64(space[name]) if isinstance(space[name], float) else space[name]
+            for statement in statements:
+                value = eval(statement.expression, space)
+                space[statement.name] = np.float64(value) if isinstance(value, float) else value
             expected = evaluate(program, *[np.asarray(v, t.dtype)[()] for v, t in zip(row, types, strict=True)])
         for array, value in zip(results, expected, strict=True):
             found = np.array([float(eval(text(x), space)) for x in array.ravel()]).reshape(array.shape)
@@ -336,6 +340,34 @@ def test_equal_expressions_share_a_name_and_dead_ones_are_left_out() -> None:
     assert _runs(lambda x: np.sin(x) * np.sin(x) + np.sin(x), [F], [[0.3]]) == 3
     assert _runs(lambda x: (np.exp(x), x * 2)[1], [F], [[0.3]]) == 1
     assert _runs(lambda x: x * 2 + x * -2 + x * 0.0 + x * -0.0, [F], [[0.3]]) == 7
+
+
+def test_a_product_and_the_sum_that_alone_needs_it_are_one_operation() -> None:
+    """Two products that are summed: the one that is ready last goes; one that is needed twice stays."""
+    cases: list[tuple[int, Any]] = [
+        (2, lambda a, b, c: a * b + c * c),
+        (2, lambda a, b, c: (a * b) * c - 2.5),
+        (4, lambda a, b, c: (a * b + c) * (a * b - c) - a),
+        (1, lambda a, b, c: c - a * -0.5),
+    ]
+    rows = [[0.3, -0.7, 1.9], [1e200, 1e200, -np.inf], [0.0, -0.0, 0.0], [np.nan, 1.0, 2.0]]
+    for n, f in cases:
+        assert _runs(f, [F] * 3, rows, exact=False, contracted=True) == n
+        assert _runs(f, [F] * 3, rows) == n + 1
+    code = Code()
+    a, b = Scalar(code, "a"), Scalar(code, "b")
+    rounded_once = a * b + -1.0
+    code.contract([rounded_once])
+    assert [*map(str, code.live([rounded_once]))] == ["t1 = fma(a, b, (-1.0))"]
+    assert fma(1 + 2**-30, 1 - 2**-30, -1.0) == -(2.0**-60)
+
+
+def test_a_product_that_is_a_result_too_is_not_contracted() -> None:
+    code = Code()
+    a, b = Scalar(code, "a"), Scalar(code, "b")
+    both = [a * b, a * b + a]
+    code.contract(both)
+    assert [*map(str, code.live(both))] == ["t0 = (a * b)", "t1 = (t0 + a)"]
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,31 @@ def test_a_small_step_shows_programs_code_and_what_is_kept() -> None:
     seen = unspool.inspect(step, {"u": np.ones(2), "v": np.ones(2)})
     assert [e.primitive.name for e in seen.advance.equations] == ["tanh", "multiply"]
     assert seen.residual_bytes == 32
-    assert "def drive(" in seen.source
+    assert all(f"def {name}(a):" in seen.source for name in ("advance", "record", "reverse"))
     assert seen.source.count("math.tanh(s0)") == 3  # advance, record, and again in reverse
     text = str(seen)
     assert "adjoint:" in text
-    assert "the state, 32 B" in text
+    assert "kept per recorded step: 32 B; the rest is computed again" in text
     assert "compiled in" in text
     assert "compiled before" in str(unspool.inspect(step, {"u": np.zeros(2), "v": np.zeros(2)}))
 
 
-def test_a_large_step_shows_why_it_is_not_compiled() -> None:
-    seen = unspool.inspect(lambda i, u: np.sin(u), np.ones(100_000))
-    assert seen.source is None
-    assert "statements" in str(seen)
+def test_a_step_on_fields_shows_its_nests_and_what_is_kept_beside_the_state() -> None:
+    cheap = unspool.inspect(lambda i, u: u * u + u, np.ones(100_000))
+    assert cheap.source.count("for i0 in range(0, 100000):") == 3  # advance, renew, reverse
+    assert cheap.residual_bytes == 800_000 + 192
+    expensive = unspool.inspect(lambda i, u: np.sort(np.sin(u)) * u, np.ones(1000))
+    assert expensive.residual_bytes > 2 * 8000
+    assert (
+        expensive.residual_bytes == unspool.inspect(lambda i, u: np.sort(np.sin(u)) * u, np.zeros(1000)).residual_bytes
+    )
+    assert "lines of code" in str(expensive)
+
+
+def test_a_step_that_is_refused_shows_why() -> None:
+    seen = unspool.inspect(lambda i, u: np.real(np.exp(1j * u)), np.ones(2))
+    assert (seen.source, seen.seconds, seen.residual_bytes) == (None, None, None)
+    assert "not compiled: multiply in test_inspection.py:" in str(seen)
 
 
 def test_a_step_that_cannot_be_traced_raises() -> None:

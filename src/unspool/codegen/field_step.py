@@ -18,7 +18,7 @@ from unspool.adjoint.residuals import NEXT, RESIDUAL, Kept, Split, split
 from unspool.codegen.fuse import Fusion, kind_of, work
 from unspool.codegen.indices import Shape, size
 from unspool.codegen.nests import Array, Call, Kernel, Lines, Target, Update
-from unspool.codegen.scalars import check_sizes, check_types
+from unspool.codegen.scalars import check_sizes, check_types, where
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
 from unspool.ir.simplify import drop_dead
@@ -194,7 +194,7 @@ def _check(program: Program) -> None:
 def _check_call(equation: Equation) -> None:
     for var in equation.outputs:
         if var.type.dtype not in (np.float64, np.int64, np.bool_):
-            raise UnsupportedError(f"{equation.primitive.name} gives {var.type}: only float64 is compiled")
+            raise UnsupportedError(f"{where(equation)} gives {var.type}: only float64 is compiled")
 
 
 def _own(step: FieldStep) -> list[Kept]:

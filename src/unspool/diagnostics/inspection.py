@@ -21,8 +21,8 @@ from unspool.tree import flatten
 class Inspection:
     """A step as the compiler sees it; printed, both programs and the facts.
 
-    ``residuals`` are the primal values that the adjoint reads: the state is kept, all others are computed again inside
-    the adjoint. ``source`` is the Numba module, or None with the ``reason`` why the step is not compiled.
+    ``residual_bytes`` are what each further recorded step keeps: of a step on numbers its state, of one on fields what
+    costs more to compute again. ``source`` is the Numba module, or None with the ``reason`` why the step is not compiled.
     """
 
     adjoint: Adjoint
@@ -30,6 +30,7 @@ class Inspection:
     reason: str | None
     seconds: float | None
     cached: bool
+    residual_bytes: int | None
 
     @property
     def advance(self) -> Program:
@@ -41,19 +42,14 @@ class Inspection:
         """The program of the way back: (k, state, cotangents) to the cotangents of the state."""
         return self.adjoint.reverse
 
-    @property
-    def residual_bytes(self) -> int:
-        """What is kept of a recorded step: its state."""
-        return sum(t.nbytes for t in self.adjoint.state)
-
     def __str__(self) -> str:
         if self.source is None:
             fate = f"not compiled: {self.reason}"
         else:
+            kept = f"kept per recorded step: {human_bytes(self.residual_bytes or 0)}; the rest is computed again"
             speed = "compiled before" if self.cached else f"compiled in {self.seconds:.2f} s"
-            fate = f"{speed}, {self.source.count(chr(10))} lines of code"
-        kept = f"kept per recorded step: the state, {human_bytes(self.residual_bytes)}; the rest is computed again"
-        return "\n".join(["step:", str(self.advance), "", "adjoint:", str(self.reverse), "", kept, fate])
+            fate = f"{kept}\n{speed}, {self.source.count(chr(10))} lines of code"
+        return "\n".join(["step:", str(self.advance), "", "adjoint:", str(self.reverse), "", fate])
 
 
 def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
@@ -80,5 +76,5 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
     try:
         compiled = build(adjoint)
     except UnsupportedError as error:
-        return Inspection(adjoint, None, str(error), None, False)
-    return Inspection(adjoint, compiled.source, None, compiled.code.seconds, cached)
+        return Inspection(adjoint, None, str(error), None, False, None)
+    return Inspection(adjoint, compiled.source, None, compiled.code.seconds, cached, compiled.residual_bytes)
