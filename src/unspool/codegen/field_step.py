@@ -277,7 +277,8 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
         results += [part for part, _ in parts] if parts else [atom] if pair is None else pair
     given_vars = [*program.inputs[1:], *[var for var, _ in program.consts]]
     indices = [index for parts in added for _, index in parts]
-    program = replace(program, outputs=tuple([*results, *indices]))
+    parts_added = [part for _, _, part, _ in additions]
+    program = replace(program, outputs=tuple([*results, *indices, *parts_added]))
     fusion = Fusion(drop_dead(program), given_vars, results)
     free = [leaf for leaf in range(n_state) if leaf not in step.ct_source]
     if _is_injective(step.ct_source):

@@ -161,7 +161,7 @@ class Kernel:
         self._lane_array: Array | None = None
         self._scope = _Scope(Code("s"), ())
         self._flushed = self._n_nests = 0
-        first = replace(self._scope, group={var: () for var in self.fusion.producer if not var.type.shape}, memo={})
+        first = replace(self._scope, first=True, memo={})
         for lead, n, index in rows:
             self._number_row(lead, n, self.at(first, index, ()))
         for update in updates:
