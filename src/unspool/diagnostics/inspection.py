@@ -15,6 +15,7 @@ from unspool.errors import UnsupportedError
 from unspool.ir.program import Program
 from unspool.layout import ArrayType
 from unspool.memory import human_bytes
+from unspool.table import preformatted
 from unspool.tree import flatten
 
 
@@ -55,6 +56,9 @@ class Inspection:
             fate = f"{speed}, {self.source.count(chr(10))} lines of code"
         kept = f"kept per recorded step: the state, {human_bytes(self.residual_bytes)}; the rest is computed again"
         return "\n".join(["step:", str(self.advance), "", "adjoint:", str(self.reverse), "", kept, fate])
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:

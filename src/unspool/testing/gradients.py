@@ -15,9 +15,9 @@ from unspool.ir.listener import primal
 from unspool.layout import ArrayType
 from unspool.testing.taylor import remainders
 from unspool.testing.vectors import is_float, moved, norm, precision, random_like, terms
-from unspool.testing.witness import Ear, Operation, is_loop, witness
 from unspool.transforms import jvp, vjp
 from unspool.tree import flatten, map_leaves
+from unspool.witness import Ear, Operation, is_loop, witness
 
 Function = Callable[..., Any]
 

@@ -1,0 +1,23 @@
+"""Where in the user's code something happens."""
+
+from __future__ import annotations
+
+import sys
+from os.path import basename, dirname
+from types import FrameType
+
+_HERE = dirname(__file__)
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame outside this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    return frame
+
+
+def user_line() -> str | None:
+    """The innermost line outside this package, as ``file.py:12``."""
+    frame = user_frame()
+    return None if frame is None else f"{basename(frame.f_code.co_filename)}:{frame.f_lineno}"
