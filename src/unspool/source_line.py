@@ -17,6 +17,15 @@ def user_frame() -> FrameType | None:
     return frame
 
 
+def user_frames() -> list[FrameType]:
+    """That frame and those that called it, innermost first, up to the next frame of this package."""
+    frame, frames = user_frame(), list[FrameType]()
+    while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
 def user_line() -> str | None:
     """The innermost line outside this package, as ``file.py:12``."""
     frame = user_frame()

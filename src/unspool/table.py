@@ -54,14 +54,14 @@ class Table:
         def line(row: tuple[str, ...], tag: str) -> str:
             sides = ["left" if k < self.n_left else "right" for k in range(len(row))]
             cells = [
-                f'<{tag} style="text-align: {side}">{_escape(cell)}</{tag}>'
+                f'<{tag} style="text-align: {side}">{escaped(cell)}</{tag}>'
                 for side, cell in zip(sides, row, strict=True)
             ]
             return f"<tr>{''.join(cells)}</tr>"
 
-        caption = f"<caption>{_escape(self.title)}</caption>" if self.title else ""
+        caption = f"<caption>{escaped(self.title)}</caption>" if self.title else ""
         body = "".join([line(row, "td") for row in self.rows])
-        note = f"<p>{_escape(self.note)}</p>" if self.note else ""
+        note = f"<p>{escaped(self.note)}</p>" if self.note else ""
         return f"<table>{caption}<thead>{line(self.head, 'th')}</thead><tbody>{body}</tbody></table>{note}"
 
 
@@ -71,10 +71,11 @@ def preformatted(text: str) -> str:
     >>> preformatted("a < b")
     '<pre>a &lt; b</pre>'
     """
-    return f"<pre>{_escape(text)}</pre>"
+    return f"<pre>{escaped(text)}</pre>"
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as HTML and SVG write it."""
     from html import escape  # with its table of two thousand names, which `import unspool` does without
 
     return escape(text)

@@ -1,1 +1,23 @@
-"""What a person looks at."""
+"""What a person looks at: graphs, traces, comparisons, memory by line; pictures of schedules and plans; reports.
+
+Each is imported when it is asked for. Pictures of a schedule and of a plan are `unspool.diagnostics.timeline.timeline`
+and `unspool.diagnostics.frontier.frontier`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unspool.diagnostics.computational_graph import graph
+
+__all__ = ["graph"]
+
+_ON_DEMAND = {  # no module has the name of what it exports: the one would hide the other
+    "graph": "unspool.diagnostics.computational_graph",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ON_DEMAND[name]), name)
