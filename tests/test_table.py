@@ -11,7 +11,7 @@ from unspool.plan import StepPrices, choose
 from unspool.table import Table, preformatted
 from unspool.tracer import trace
 
-TABLE = Table(("what", "a|b"), (("v\u0307 < 1", "10"), ("w", "2")), title="T & t", note="n < m", n_left=1)
+TABLE = Table(("what", "a|b"), (("v\u0307 < 1", "10"), ("w", "2")), title="T & t", note="n < m", left=(0,))
 
 
 def cells(html: str) -> list[list[str]]:

@@ -85,7 +85,7 @@ class LoopReport:
 def table(reports: Iterable[LoopReport]) -> Table:
     """The reports of some loops, a line for each."""
     head = ("loop", "policy", "steps", "run", "×", "saves", "loads", "predicted", "measured", "RSS")
-    return Table((*head, "sweep s", "unwind s"), tuple(map(_row, reports)), n_left=2)
+    return Table((*head, "sweep s", "unwind s"), tuple(map(_row, reports)), left=(0, 1))
 
 
 def _row(r: LoopReport) -> tuple[str, ...]:

@@ -142,7 +142,7 @@ class Plan:
         head = ("", "schedule", "evaluations", "factor", "peak", "seconds")
         rows = [_row(p, chosen=p.schedule == self.schedule) for p in self.alternatives]
         title = f"{self.n_steps:,} steps in {human_bytes(self.budget_bytes)}: {self.reason}"
-        return Table(head, tuple(rows), title, n_left=2)
+        return Table(head, tuple(rows), title, left=(0, 1))
 
 
 def _row(p: Prediction, *, chosen: bool) -> tuple[str, ...]:

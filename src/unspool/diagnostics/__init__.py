@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unspool.diagnostics.computational_graph import graph
+    from unspool.diagnostics.traces import trace_table
 
-__all__ = ["graph"]
+__all__ = ["graph", "trace_table"]
 
 _ON_DEMAND = {  # no module has the name of what it exports: the one would hide the other
     "graph": "unspool.diagnostics.computational_graph",
+    "trace_table": "unspool.diagnostics.traces",
 }
 
 

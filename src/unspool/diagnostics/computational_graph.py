@@ -19,13 +19,12 @@ from unspool.diagnostics.edges import Edge, Path, chained, factor_text, unit
 from unspool.diagnostics.recorded import Node, Recorded, record, short
 from unspool.errors import InputError
 from unspool.ir.listener import primal
-from unspool.table import Table
+from unspool.table import Table, abridged
 from unspool.tape import cotangents
 
 MOST_PATHS = 10_000
 """More paths are not listed: their number grows exponentially, which is why nobody computes derivatives so."""
 
-_MOST_LINES = 200
 _COUNTLESS = 10**18  # nobody needs the number of paths beyond
 
 
@@ -162,10 +161,7 @@ class Graph(Drawn):
             (node.name, node.formula(), short(node.value), *((short(cts[node.name]),) if cts is not None else ()))
             for node in self.nodes
         ]
-        if len(rows) > _MOST_LINES:
-            gap = ("…", f"{len(rows) - _MOST_LINES:,} more", *[""] * (len(head) - 2))
-            rows = [*rows[: _MOST_LINES // 2], gap, *rows[-_MOST_LINES // 2 :]]
-        return str(Table(head, tuple(rows), f"{self.recorded.name}: {len(self.nodes):,} nodes", n_left=2))
+        return str(Table(head, abridged(rows), f"{self.recorded.name}: {len(self.nodes):,} nodes", left=(0, 1)))
 
     @property
     def drawing(self) -> Drawing:
@@ -272,7 +268,7 @@ class Factoring(Drawn):
             (self._symbol(node.name), self._terms(node.name), short(self.derivatives[node.name]))
             for node in (nodes if self.is_forward else reversed(nodes))
         ]
-        return str(Table(head, tuple(rows), self._title, n_left=2))
+        return str(Table(head, tuple(rows), self._title, left=(0, 1)))
 
     @property
     def _title(self) -> str:

@@ -2,8 +2,8 @@
 
 Whoever wants rows from top to bottom swaps the two coordinates, of what goes in and of what comes out.
 
-The four steps of the method of Sugiyama, Tagawa and Toda: layers by the longest path, joints where a link passes a
-layer, an order by barycentres, and places as near to the neighbours as the order allows.
+In four steps [STT1981]: layers by the longest path, joints where a link passes a layer, an order by barycentres, and
+places as near to the neighbours as the order allows.
 """
 
 from __future__ import annotations

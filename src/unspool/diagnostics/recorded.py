@@ -20,7 +20,7 @@ from unspool.ir.program import Atom, Equation, Literal, Program, Var
 from unspool.layout import ArrayType
 from unspool.source_line import user_frames
 from unspool.tape import Tape
-from unspool.tree import flatten
+from unspool.tree import Structure, flatten
 from unspool.witness import Ear, Operation, witness
 
 
@@ -29,8 +29,8 @@ class Node:
     """One value that a function computed: an input, or a result of one primitive.
 
     ``name`` is that of the user's variable where there is one, else of the primitive; no two nodes share it. ``index``
-    is the node of the tape. ``operands`` are nodes and plain constants, in the order of the primitive; ``part`` says
-    which of several results this is.
+    is the node of the tape. ``operands`` are nodes and plain constants, in the order of the primitive; ``call`` numbers
+    the operations, and ``part`` says which of several results this is.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Node:
     primitive: Primitive | None = None
     operands: tuple[Any, ...] = ()
     params: tuple[tuple[str, Any], ...] = ()
+    call: int = -1
     part: int = 0
     line: str | None = None
 
@@ -135,25 +136,32 @@ class Recorded:
         return Program(inputs, tuple(consts), tuple(equations), tuple([named[id(node)] for node in self.outputs]))
 
 
-def record(f: Callable[..., Any], args: Sequence[Any]) -> Recorded:
-    """Run ``f(*args)`` once on a tape, and listen. A loop of unspool is one operation.
-
-    InputError for arguments that are not made of floats.
-    """
+def float_leaves(f: Callable[..., Any], args: Sequence[Any]) -> tuple[list[Any], Structure]:
+    """Plain copies of the leaves of the arguments, and their structure. InputError for what is not made of floats."""
     leaves, structure = flatten(tuple(args))
+    values = []
     for leaf, path in zip(leaves, structure.paths(), strict=True):
         value = primal(resolve(leaf)) if isinstance(leaf, Traced) else leaf
         if not isinstance(value, float | complex) and np.asarray(value).dtype.kind not in "fc":
             where = path[1:].replace("]", "", 1)
             raise InputError(
-                f"argument {where} of {name_of(f)} is {value!r:.40}, which has no derivative. Pass "
-                "floats (2.0 for 2), and what is no float by a function around it: lambda x: f(x, n)."
+                f"argument {where} of {name_of(f)} is {value!r:.40}, which has no derivative. Pass floats (2.0 for 2), "
+                "and what is no float by a function around it: lambda x: f(x, n)."
             )
+        values.append(as_input(value, "an argument"))
+    return values, structure
+
+
+def record(f: Callable[..., Any], args: Sequence[Any]) -> Recorded:
+    """Run ``f(*args)`` once on a tape, and listen. A loop of unspool is one operation.
+
+    InputError for arguments that are not made of floats.
+    """
+    leaves, structure = float_leaves(f, args)
     tape, ear = Tape(), _Noting(_argument_names(f, args))
     with listening(tape):
         try:
-            inputs = [tape.input(as_input(primal(resolve(leaf)), "an argument")) for leaf in leaves]
-            witness(f, ear)(*structure.unflatten(inputs))
+            witness(f, ear)(*structure.unflatten(map(tape.input, leaves)))
         finally:
             tape.close()
     return ear.recorded(name_of(f), tape)
@@ -172,6 +180,7 @@ class _Draft:
     index: int
     operation: Operation | None = None
     operands: tuple[Any, ...] = ()
+    call: int = -1
     part: int = 0
 
 
@@ -183,6 +192,7 @@ class _Noting(Ear):
         self.drafts: list[_Draft] = []
         self.results: list[_Draft] = []
         self.frames: dict[int, FrameType] = {}
+        self.n_calls = 0
 
     def enter(self, value: Any, name: str, place: str) -> tuple[Any, Any]:
         """An argument."""
@@ -197,11 +207,12 @@ class _Noting(Ear):
         y = operation(*values)
         operands = tuple([primal(x) if note is None else note for x, note in zip(values, notes, strict=True)])
         made = [
-            _Draft(None, part.value, part.node, operation, operands, k)
+            _Draft(None, part.value, part.node, operation, operands, self.n_calls, k)
             if isinstance(part, Traced) and part.node >= 0
             else None
             for k, part in enumerate(y if operation.primitive.multiple else (y,))
         ]
+        self.n_calls += 1
         self.drafts += [draft for draft in made if draft is not None]
         return y, made
 
@@ -246,6 +257,7 @@ class _Noting(Ear):
                 operation.primitive if operation else None,
                 tuple([nodes[id(x)] if isinstance(x, _Draft) else x for x in draft.operands]),
                 tuple(operation.params.items()) if operation else (),
+                draft.call,
                 draft.part,
                 operation.line if operation else None,
             )

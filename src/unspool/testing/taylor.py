@@ -96,7 +96,7 @@ class TaylorTable:
 
     def _table(self) -> Table:
         head, *rows = self.rows()
-        return Table(head, tuple(rows), note=self.verdict, n_left=0)
+        return Table(head, tuple(rows), note=self.verdict, left=())
 
 
 def _order(order: float) -> str:
