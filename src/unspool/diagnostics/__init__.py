@@ -8,18 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unspool.diagnostics.comparison import derivatives_compared
     from unspool.diagnostics.computational_graph import graph
+    from unspool.diagnostics.costs import jacobian_costs
+    from unspool.diagnostics.counting import n_operations
+    from unspool.diagnostics.swell import expression_swell
     from unspool.diagnostics.traces import trace_table
 
-__all__ = ["graph", "trace_table"]
+__all__ = ["derivatives_compared", "expression_swell", "graph", "jacobian_costs", "n_operations", "trace_table"]
 
 _ON_DEMAND = {  # no module has the name of what it exports: the one would hide the other
-    "graph": "unspool.diagnostics.computational_graph",
-    "trace_table": "unspool.diagnostics.traces",
+    "derivatives_compared": "comparison",
+    "expression_swell": "swell",
+    "graph": "computational_graph",
+    "jacobian_costs": "costs",
+    "n_operations": "counting",
+    "trace_table": "traces",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ON_DEMAND[name]), name)
+    return getattr(import_module(f"unspool.diagnostics.{_ON_DEMAND[name]}"), name)
