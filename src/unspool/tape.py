@@ -276,6 +276,13 @@ def held(tape: Tape) -> Iterable[Any]:
                     yield value
 
 
+def root(value: Any) -> Any:
+    """The array that owns the memory of a view; anything else itself."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
+
+
 def pulled(tape: Tape, index: int, ct: Any) -> list[Any]:
     """What one node makes of a cotangent: one for each of its parents, written out."""
     node = tape.nodes[index]

@@ -12,16 +12,26 @@ if TYPE_CHECKING:
     from unspool.diagnostics.computational_graph import graph
     from unspool.diagnostics.costs import jacobian_costs
     from unspool.diagnostics.counting import n_operations
+    from unspool.diagnostics.memory_lines import memory_by_line
     from unspool.diagnostics.swell import expression_swell
     from unspool.diagnostics.traces import trace_table
 
-__all__ = ["derivatives_compared", "expression_swell", "graph", "jacobian_costs", "n_operations", "trace_table"]
+__all__ = [
+    "derivatives_compared",
+    "expression_swell",
+    "graph",
+    "jacobian_costs",
+    "memory_by_line",
+    "n_operations",
+    "trace_table",
+]
 
 _ON_DEMAND = {  # no module has the name of what it exports: the one would hide the other
     "derivatives_compared": "comparison",
     "expression_swell": "swell",
     "graph": "computational_graph",
     "jacobian_costs": "costs",
+    "memory_by_line": "memory_lines",
     "n_operations": "counting",
     "trace_table": "traces",
 }
