@@ -69,4 +69,6 @@ def test_plans_reports_programs_and_inspections_show_themselves_in_a_notebook() 
     assert ET.fromstring(program._repr_html_()).text == str(program)
     inspection = unspool.inspect(lambda i, u: u * 2, np.ones(2))
     assert ET.fromstring(inspection._repr_html_()).text == str(inspection)
+    checks = unspool.testing.check_grads(np.sin, (0.5,))
+    assert ET.fromstring(checks._repr_html_()).text == str(checks)
     assert preformatted("<&>") == "<pre>&lt;&amp;&gt;</pre>"

@@ -246,6 +246,15 @@ def test_many_paths_are_counted_and_not_listed() -> None:
     assert len(seen.paths("x", "x#11")) == 2**10 <= MOST_PATHS
 
 
+def test_it_is_known_by_a_short_name(seen: Graph) -> None:
+    assert repr(seen) == "<example: 5 nodes>"
+    assert repr(seen["c"]) == "<node c: 3>"
+    assert repr(seen.edges[0]) == "<edge a → c>"
+    assert repr(seen.paths("b")) == "<∂e/∂b = 1·2 + 1·3 = 5>"
+    assert repr(seen.paths("b").paths[0]) == "<path b → c → e>"
+    assert repr(seen.forward("b")) == "<forward from b: 4 edges, each used once>"
+
+
 def test_a_long_chain_is_walked_without_recursion_and_shown_in_part() -> None:
     def f(x: Any) -> Any:
         for _ in range(5000):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def columns(table: TraceTable) -> list[tuple[str, float, str, float]]:
         (
             line.name,
             float(line.value),
-            line.derivative_formula.translate({0x307: None, 0x304: None}),
+            normalize("NFD", line.derivative_formula).translate({0x307: None, 0x304: None}),
             float(line.derivative),
         )
         for line in table.lines

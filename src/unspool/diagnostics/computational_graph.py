@@ -28,7 +28,7 @@ MOST_PATHS = 10_000
 _COUNTLESS = 10**18  # nobody needs the number of paths beyond
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Graph(Drawn):
     """What a function did: ``nodes`` in order, the ``edges`` between them, and the ``outputs``.
 
@@ -188,7 +188,7 @@ class Graph(Drawn):
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Paths(Drawn):
     """All paths from ``start`` to ``end``; the sum of their products is the derivative."""
 
@@ -228,7 +228,7 @@ class Paths(Drawn):
         return self.graph._drawn(self.equation, {}, edges, "#007a5e")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Factoring(Drawn):
     """The sum over all paths from one input (forward) or to one output (reverse), with every edge used once.
 

@@ -166,6 +166,9 @@ class Drawn(ABC):
     def drawing(self) -> Drawing:
         """The boxes and links."""
 
+    def __repr__(self) -> str:
+        return f"<{str(self).splitlines()[0]}>"
+
     @property
     def svg(self) -> str:
         """The picture as SVG, made without any other program. ValueError if it is too large to be read."""

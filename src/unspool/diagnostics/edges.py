@@ -22,7 +22,7 @@ _MOST_SHOWN = 1_000  # entries of a partial derivative that a drawing takes the 
 _MOST_FACTORS = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Edge:
     """One operand of one operation: ``source`` goes into ``target`` as its parent number ``position``."""
 
@@ -30,6 +30,9 @@ class Edge:
     target: Node
     position: int
     tape: Tape
+
+    def __repr__(self) -> str:
+        return f"<edge {self.source.name} → {self.target.name}>"
 
     def pull(self, ct: Any) -> Any:
         """The share of a cotangent of the target that this edge carries to the source, by the rule of the operation."""
@@ -78,11 +81,14 @@ class Edge:
         return factor_text(self.partial)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Path:
     """Edges one after the other."""
 
     edges: tuple[Edge, ...]
+
+    def __repr__(self) -> str:
+        return f"<path {self}>"
 
     @property
     def product(self) -> Any:

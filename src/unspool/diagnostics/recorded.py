@@ -24,13 +24,13 @@ from unspool.tree import Structure, flatten
 from unspool.witness import Ear, Operation, witness
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Node:
     """One value that a function computed: an input, or a result of one primitive.
 
     ``name`` is that of the user's variable where there is one, else of the primitive; no two nodes share it. ``index``
     is the node of the tape. ``operands`` are nodes and plain constants, in the order of the primitive; ``call`` numbers
-    the operations, and ``part`` says which of several results this is.
+    the operations, and ``part`` says which of several results this is, None for an only one.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Node:
     operands: tuple[Any, ...] = ()
     params: tuple[tuple[str, Any], ...] = ()
     call: int = -1
-    part: int = 0
+    part: int | None = None
     line: str | None = None
 
     @property
@@ -52,6 +52,9 @@ class Node:
     def is_number(self) -> bool:
         """Whether the value is one number."""
         return np.ndim(self.value) == 0
+
+    def __repr__(self) -> str:  # with its operands, and theirs, it would grow exponentially
+        return f"<node {self.name}: {short(self.value)}>"
 
     def formula(self, called: Callable[[Node], str] = lambda node: node.name) -> str:
         """The operation as one would write it, with its operands called by these names; empty for an input."""
@@ -72,7 +75,7 @@ class Node:
         if params.get("axis") == tuple(range(np.ndim(_value(self.operands[0])))):  # all of it
             del params["axis"]
         words += [f"{key}={param_text(value)}" for key, value in params.items() if key != "keepdims"]
-        return f"{name}({', '.join(words)}){f'[{self.part}]' if self.primitive.multiple else ''}"
+        return f"{name}({', '.join(words)}){'' if self.part is None else f'[{self.part}]'}"
 
 
 def _value(operand: Any) -> Any:
@@ -82,7 +85,7 @@ def _value(operand: Any) -> Any:
 _INFIX = {"add": " + ", "subtract": " - ", "multiply": "·", "divide": "/", "power": "**", "matmul": " @ "}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Recorded:
     """A function that ran once on a tape: its nodes in order, inputs first, and those of its results."""
 
@@ -181,7 +184,7 @@ class _Draft:
     operation: Operation | None = None
     operands: tuple[Any, ...] = ()
     call: int = -1
-    part: int = 0
+    part: int | None = None
 
 
 class _Noting(Ear):
@@ -206,11 +209,12 @@ class _Noting(Ear):
         self._look()
         y = operation(*values)
         operands = tuple([primal(x) if note is None else note for x, note in zip(values, notes, strict=True)])
+        parts = y if operation.primitive.multiple else (y,)
         made = [
-            _Draft(None, part.value, part.node, operation, operands, self.n_calls, k)
+            _Draft(None, part.value, part.node, operation, operands, self.n_calls, k if len(parts) > 1 else None)
             if isinstance(part, Traced) and part.node >= 0
             else None
-            for k, part in enumerate(y if operation.primitive.multiple else (y,))
+            for k, part in enumerate(parts)
         ]
         self.n_calls += 1
         self.drafts += [draft for draft in made if draft is not None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def trace_table(f: Callable[..., Any]) -> Callable[..., TraceTable]:
     v₃ = v₁ + v₂      10.69  v̇₃ = v̇₁ + v̇₂         5.5
     v₄ = sin(v₀)    -0.9589  v̇₄ = 0.2837·v̇₀         0
     v₅ = v₃ - v₄      11.65  v̇₅ = v̇₃ - v̇₄         5.5
-    y = v₅            11.65  ẏ = v̇₅               5.5
+    y = v₅            11.65  ẏ = v̇₅               5.5
     In the direction (1, 0) the tangent of the result is 5.5.
     """
 
@@ -188,7 +189,7 @@ def _tangents(
                     f"{node.line}) when it ran first, and {name} when it ran again. A function that is traced must do "
                     "the same both times: pass random numbers and counters as arguments."
                 )
-            tangent = tangents[node.part]
+            tangent = tangents[node.part or 0]
             moved[node.name] = zeros_like(node.value) if tangent is None else tangent
     return moved
 
@@ -241,11 +242,11 @@ def _line(node: Node, names: dict[str, str], derivative_name: str, formula: str,
 
 
 def _dotted(name: str) -> str:
-    return f"{name[0]}\u0307{name[1:]}"
+    return normalize("NFC", f"{name[0]}\u0307{name[1:]}")
 
 
 def _barred(name: str) -> str:
-    return f"{name[0]}\u0304{name[1:]}"
+    return normalize("NFC", f"{name[0]}\u0304{name[1:]}")
 
 
 def _factor(edge: Edge, names: dict[str, str]) -> str:
