@@ -19,6 +19,7 @@ from unspool.plan import Auto, Plan
 from unspool.probe import Probe
 from unspool.run import Run
 from unspool.schedules import Schedule, Tier
+from unspool.source_line import user_line
 from unspool.stores import RamStore
 from unspool.stores.arena import keep_heap
 from unspool.tree import Structure
@@ -196,7 +197,8 @@ def reported(loop: Loop, schedule: Schedule, plan: Plan | None) -> LoopReport | 
     """A report of this run, if anybody observes."""
     if not logs():
         return None
-    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=loop.n_steps is None, plan=plan)
+    online = loop.n_steps is None
+    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=online, plan=plan, line=user_line())
     for log in logs():
         log.append(report)
     return report

@@ -19,6 +19,7 @@ import numpy as np
 
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
+from unspool.table import preformatted
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,9 @@ class Program:
         from unspool.ir.pretty import pretty
 
         return pretty(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def _digest(value: np.ndarray) -> str:
