@@ -26,9 +26,8 @@ import numpy as np
 
 import unspool
 from benchmarks.long_loops import CASES, Case
-from benchmarks.problems import Problem
 from benchmarks.rivals.hand import by_hand
-from benchmarks.study import ONE_THREAD, ROOT, machine, versions
+from benchmarks.study import ONE_THREAD, machine, versions
 from unspool.schedules import Every, Revolve, Schedule, StoreAll
 
 ALONE = {**ONE_THREAD, "NUMBA_NUM_THREADS": "1", "NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -223,10 +222,12 @@ def table(results: list[dict[str, Any]]) -> str:
                 remark,
             ])  # fmt: skip
     lines = [f"| {' | '.join(cells)} |" for cells in rows] + [""]
-    for result in results:
-        if "jax" in result:
-            lines.append(f"- {result['name']}: the fastest of {len(result['jax_tried'])} JAX programs is "
-                         f"\"{result['jax']['way']}\"" + equinox(result) + ".")  # fmt: skip
+    lines += [
+        f"- {result['name']}: the fastest of {len(result['jax_tried'])} JAX programs is "
+        f"“{result['jax']['way']}”{equinox(result)}."
+        for result in results
+        if "jax" in result
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -244,7 +245,9 @@ def figure(x: float) -> str:
 def main() -> None:
     """Measure, print the table, and write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.yardstick", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", metavar="NAME", help=f"beginning of: {', '.join(CASES)}")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help=f"wave, wave-256, or one of: {', '.join(CASES)}"
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--no-ours", action="store_true", help="the rivals alone")
     parser.add_argument("--no-jax", action="store_true", help="ours beside the loops by hand")
@@ -258,7 +261,7 @@ def main() -> None:
     if any(os.environ.get(name) != value for name, value in ALONE.items()):
         arguments = [sys.executable, "-m", "benchmarks.yardstick", *sys.argv[1:]]
         os.execve(sys.executable, arguments, {**os.environ, **ALONE})
-    names = [name for name in CASES if not chosen.only or any(map(name.startswith, chosen.only))]
+    names = [name for name in CASES if not chosen.only or any(f"{name}-".startswith(f"{o}-") for o in chosen.only)]
     results = [
         measure(
             name,
