@@ -2,7 +2,7 @@
 
 Each is within 2 ulp of the true value for every float64, and has the special values of C99. Its bits are the same for
 one number, in a vector, in the remainder of a loop, in every kernel and on every machine. The exception is logaddexp
-where it is near zero: there it is within 2**-54.
+where it is near zero: there it is within 2**-55.
 
 >>> import numpy as np
 >>> from numba import njit

@@ -9,7 +9,7 @@ from unspool.codegen.vectormath.lanes import Floats, Mask, flipped, fma, sign, s
 from unspool.codegen.vectormath.pairs import fast_two_sum, polynomial, quotient
 
 _PI, _PI_LOW = 2.0 * HALF_PI[0], 2.0 * HALF_PI[1]
-_ARCTAN_HALF = 0.4636476090008061, 2.2698777452961687e-17
+_ARCTAN_HALF = 0.4636476090008061, 2.2698777452961687e-17  # of 1/2; the next of 1
 _ARCTAN_ONE = 0.7853981633974483, 3.061616997868383e-17
 
 # (arctan(t) / t - 1) / t**2 in powers of t**2, minimax by Remez for |t| <= 0.2502: moves arctan by 2**-57 of it

@@ -1,7 +1,7 @@
 """Sine, cosine and tangent.
 
 For |x| <= 2**40 the reduction is that of Cody and Waite [CW1980] with pi / 2 in three parts: the products are exact
-with `fma`, and what is left is known to 2**-116, while it is at least 2**-61 [M2016, chapter 11]. Beyond that it is the
+with `fma`, and what is left is known to 2**-120, while it is at least 2**-61 [M2016, chapter 11]. Beyond that it is the
 one of Payne and Hanek [PH1983]: x is a whole number times a power of 2, and the digits of 2 / pi times that power from
 the twos place on, 212 of them, are looked up. A loop takes that branch only for vectors with such a number.
 """
@@ -15,7 +15,7 @@ from unspool.codegen.vectormath.exponentials import ROUND, power_of_two
 from unspool.codegen.vectormath.lanes import Bits, Floats, flipped, fma, rarely, rint, row, where
 from unspool.codegen.vectormath.pairs import Pair, fast_two_sum, polynomial, quotient, two_product, two_sum
 
-HALF_PI = 1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33
+HALF_PI = 1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33
 _TWO_OVER_PI = 0.6366197723675814
 _FAR = 2.0**40
 _STEP = 32  # binary exponents per row of the table

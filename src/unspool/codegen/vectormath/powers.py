@@ -43,7 +43,7 @@ def power(x: Floats, y: Floats) -> Floats:
 
 
 def cbrt(x: Floats) -> Floats:
-    """The cubic root of x."""
+    """The cube root of x: from a polynomial for m**(-1/3), a step of third order, and one of Newton's on the root."""
     y = abs(x)
     small = y < 2.0**-1022
     bits = where(small, y * 2.0**54, y).bits()
@@ -66,7 +66,7 @@ def cbrt(x: Floats) -> Floats:
 
 
 def hypot(x: Floats, y: Floats) -> Floats:
-    """The root of x**2 + y**2, neither of which overflows."""
+    """The root of x**2 + y**2, scaled where a square would overflow or underflow."""
     a, b = abs(x), abs(y)
     most = where(a > b, a, b)
     scale = where(most > 2.0**500, 2.0**-600, where(most < 2.0**-400, 2.0**600, 1.0))
