@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05
+_AT_ONCE = 2**30  # bytes of buffers that are asked for before they are needed
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
 
@@ -126,6 +127,7 @@ class FieldDrive:
         self._grow("taped", batch.peak_taped * len(self._step.kept))
         self._grow("slots", batch.peak_slots * len(self._adjoint.state))
         self._grow("held", batch.peak_slots)
+        self._make_room(batch)
         c, rows = self._control, batch.rows
         c[Fields.ROWS], c[Fields.FIRST], c[Fields.END] = rows.ctypes.data, 0, len(rows)
         c[Fields.N_SLOTS], c[Fields.WORK] = len(self._arrays["held"]), self._work
@@ -162,6 +164,18 @@ class FieldDrive:
             if pool[cls, 1] < max(pool[cls, 3], pool[cls, 4]):
                 have = int(np.count_nonzero(self._arrays["class_of"] == cls))
                 self._add_buffers(cls, max(have, 2 * int(max(pool[cls, 3], pool[cls, 4])), 1))
+
+    def _make_room(self, batch: Batch) -> None:
+        """As many buffers as the batch can need at most; what is not used is not touched."""
+        pool = self._arrays["pool"]
+        for cls, (n_bytes, _) in enumerate(self._classes):
+            leaves = self._leaf_classes.count(cls)
+            most = (
+                (batch.peak_slots + 2) * leaves + batch.peak_taped * int(pool[cls, 3]) + 2 * self._ct_classes.count(cls)
+            )
+            missing = min(most, _AT_ONCE // n_bytes) - int(np.count_nonzero(self._arrays["class_of"] == cls))
+            if missing > 0:
+                self._add_buffers(cls, missing)
 
     def _add_buffers(self, cls: int, n: int) -> None:
         n_bytes, shift = self._classes[cls]
@@ -300,6 +314,8 @@ class FieldDrive:
                 side, _, number = str(place.key).partition(" ")
                 program = self._step.split.record if side == "forward" else self._step.split.reverse
                 array = np.ascontiguousarray(program.consts[int(number)][1], dtype=np.float64)
+            case "transposed":
+                array = np.ascontiguousarray(self._captures[int(place.key)].T)
             case "scratch":
                 array = np.zeros(place.shape)
             case _:

