@@ -177,6 +177,7 @@ class Kernel:
     def array(self, var: Var) -> Array:
         """The memory of a var: the result that it is, or scratch."""
         if var not in self.arrays:
+            assert var in self.fusion.producer, f"nobody computes {var}"
             plain = [t.array for t in self.targets.get(var, ()) if not t.adds and not t.array.lead]
             self.arrays[var] = plain[0] if plain else self._slots.scratch(f"{self.name}_{var.number}", var.type.shape)
         return self.arrays[var]
