@@ -1,4 +1,4 @@
-"""Every Python block of the README and of the docs runs."""
+"""Every Python block of the README and of the docs runs; what it prints and draws is what the page shows."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "pictures"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXACT = {"graph.md", "traces.md"}  # pages that print the same on every machine: no seconds, and no rounding
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_a_page_run_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {"__name__": page.stem}
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)):
+    blocks = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", page.read_text(), re.M | re.S)
+    for number, (block, shown) in enumerate(blocks):
         exec(compile(block, f"{page.name}, block {number}", "exec"), space)
+        printed = capsys.readouterr().out
+        if shown and page.name in EXACT:
+            assert [line.rstrip() for line in printed.splitlines()] == shown.splitlines()
+    for picture in tmp_path.glob("*.svg"):
+        assert picture.read_text() == (PICTURES / picture.name).read_text(), f"docs/pictures/{picture.name} is old"
+    assert all((PICTURES / picture.name).exists() for picture in tmp_path.glob("*.png"))
+
+
+def test_every_picture_is_shown_and_every_shown_picture_is_there() -> None:
+    shown = {name for page in PAGES for name in re.findall(r"\]\(pictures/([^)]+)\)", page.read_text())}
+    assert shown == {picture.name for picture in PICTURES.iterdir()}
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_the_command_of_ci_is_the_command_of_the_readme() -> None:

@@ -87,3 +87,10 @@ def test_the_table_has_a_row_per_loop_in_units_that_a_person_reads() -> None:
     assert "kB" in lines[1]
     assert all(line == line.rstrip() for line in lines)
     assert str(type(log)()).startswith("loop")
+
+
+def test_a_report_names_the_line_that_called_the_loop() -> None:
+    with unspool.observe() as log:
+        unspool.grad(lambda x: unspool.fori_loop(0, 3, lambda i, u: u * x, 1.0))(1.1)
+    assert log[0].line is not None
+    assert log[0].line.startswith("test_observers.py:")

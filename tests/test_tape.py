@@ -14,7 +14,7 @@ import unspool
 from tests.oracles import same_bits
 from unspool.errors import ClosedError
 from unspool.ir.listener import active, current, listening
-from unspool.tape import Bundle, Copies, Tape, held
+from unspool.tape import Bundle, Copies, Tape, cotangents, held, pulled
 
 
 def test_a_tape_of_a_million_nodes_is_swept_under_the_default_recursion_limit() -> None:
@@ -224,3 +224,21 @@ def test_what_a_tape_holds_can_be_listed() -> None:
     arrays = [part for part in held(tape) if isinstance(part, np.ndarray)]
     assert any(part is x.value for part in arrays)
     assert len(arrays) == 3
+
+
+def test_a_sweep_that_keeps_what_it_passes_arrives_at_the_same_bits() -> None:
+    tape = Tape()
+    with listening(tape):
+        x = tape.input(np.array([1.0, 2.0, 3.0]))
+        y = np.exp(x[1:]) * x[:2]
+        values, _ = np.linalg.eigh(np.outer(y, y) + np.diag(x[:2]))
+        z = np.sum(values) + x[2] * y[0] + x[2]
+    expected = tape.sweep([(z.node, np.float64(1.0))], free=False)
+    cts = cotangents(tape, z.node, np.float64(1.0))
+    assert same_bits([cts[x.node]], expected)
+    assert cts[y.node].shape == (2,)
+    for node, ct in enumerate(cts):
+        if tape.nodes[node] is not None and ct is not None:
+            parts = pulled(tape, node, ct)
+            assert all(isinstance(part, np.ndarray | np.generic | tuple) for part in parts)
+    assert tape.sweep([(z.node, np.float64(1.0))], free=False)[0].tolist() == expected[0].tolist()

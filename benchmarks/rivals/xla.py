@@ -122,8 +122,8 @@ def trivial(jnp: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
 
 
 # --- what the scan keeps ----------------------------------------------------------------------------------------------
-def scans(jax: Any, n: int) -> dict[str, Callable[[Scanned], Any]]:
-    """One scan with or without a checkpoint around the step, and scans of scans."""
+def scans(jax: Any, n: int, small: bool) -> dict[str, Callable[[Scanned], Any]]:
+    """One scan, with a checkpoint around the step or without; scans of scans. Fields are twice as slow unrolled."""
     jnp = jax.numpy
 
     def one(remat: bool, unroll: int) -> Callable[[Scanned], Any]:
@@ -151,8 +151,9 @@ def scans(jax: Any, n: int) -> dict[str, Callable[[Scanned], Any]]:
         return run
 
     found = {"scan": one(False, 1), "scan, checkpoint": one(True, 1)}
-    if n > 100:
+    if small:
         found |= {"scan, unroll 4": one(False, 4), "scan, checkpoint, unroll 4": one(True, 4)}
+    if n > 100:
         root = round(n**0.5)
         for length in dict.fromkeys((16, 32, root)):
             found[f"scans of {length}"] = nested(length, False)
@@ -180,7 +181,7 @@ def variants(problem: Problem, *, step: str = "") -> Iterator[tuple[str, Callabl
     """JAX programs for a problem by their label, each compiled when it is called."""
     jax, models = models_of(problem, step)
     for written, model in models.items():
-        for kept, run in scans(jax, problem.n_steps).items():
+        for kept, run in scans(jax, problem.n_steps, problem.name != "wave").items():
             yield ", ".join(filter(None, (written, kept))), lambda m=model, r=run: compiled(jax, problem, m, r)
 
 

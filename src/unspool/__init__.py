@@ -19,6 +19,7 @@ from unspool.transforms import (
 from unspool.variable import Variable
 
 if TYPE_CHECKING:
+    from unspool.backward import recording
     from unspool.diagnostics.inspection import inspect
     from unspool.schedules import simulate
 
@@ -43,6 +44,7 @@ __all__ = [
     "numpy",
     "observe",
     "plan",
+    "recording",
     "scan",
     "simulate",
     "stop_gradient",
@@ -52,8 +54,9 @@ __all__ = [
 ]
 
 
-_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler
+_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler, another manner
     "inspect": "unspool.diagnostics.inspection",
+    "recording": "unspool.backward",
     "simulate": "unspool.schedules.machine",
 }
 

@@ -9,8 +9,11 @@ is recorded outside.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from types import CellType, CodeType, FunctionType
 from typing import Any
+
+import numpy as np
 
 from unspool.errors import ReplayError
 from unspool.ir.listener import FROZEN, Listener, Scope, Traced, bind
@@ -120,3 +123,51 @@ class standing_in:  # noqa: N801 - read as a verb: `with standing_in(scope, list
         del _ASIDE.listeners[self._n_before :]
         for listener, before in self._scope.around.items():
             listener.scope = before
+
+
+# --- arrays as traced values ------------------------------------------------------------------------------------------
+def lifted(function: Any, handle: Callable[[np.ndarray], Any]) -> Any:
+    """The same function, for which ``handle(array)`` stands in the place of every plain array of its closure and globals.
+
+    So it can index them with a traced number, as NumPy's own arrays cannot be. Functions that it calls are lifted with
+    it. What is not a Python function, or holds no arrays, comes back as it is.
+    """
+    known: dict[int, Any] = {}
+
+    def lift(value: Any) -> Any:
+        if id(value) not in known:
+            known[id(value)] = value  # a function that calls itself
+            if type(value) is np.ndarray and value.ndim and value.dtype.kind in "biuf":
+                known[id(value)] = handle(value)
+            elif type(value) is FunctionType and not value.__module__.startswith(("unspool.", "numpy.", "scipy.")):
+                known[id(value)] = lift_function(value)
+        return known[id(value)]
+
+    def lift_cell(cell: CellType) -> CellType:
+        try:
+            found = lift(cell.cell_contents)
+        except ValueError:  # not set yet
+            return cell
+        return cell if found is cell.cell_contents else CellType(found)
+
+    def lift_function(old: FunctionType) -> FunctionType:
+        cells = tuple([lift_cell(cell) for cell in old.__closure__ or ()])
+        names = {name: lift(old.__globals__[name]) for name in _names(old.__code__) if name in old.__globals__}
+        changed = {name: value for name, value in names.items() if value is not old.__globals__[name]}
+        defaults = tuple([lift(value) for value in old.__defaults__ or ()]) or None
+        same = all(one is other for one, other in zip(defaults or (), old.__defaults__ or (), strict=True))
+        if cells == (old.__closure__ or ()) and not changed and same:
+            return old
+        space = {**old.__globals__, **changed} if changed else old.__globals__
+        new = FunctionType(old.__code__, space, old.__name__, defaults, cells or None)
+        new.__kwdefaults__ = old.__kwdefaults__
+        return new
+
+    return lift(function)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

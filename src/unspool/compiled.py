@@ -18,14 +18,14 @@ import numpy as np
 
 from unspool.adjoint import Adjoint, differentiate, outside
 from unspool.adjoint.fingerprint import Fingerprint, Unknown
-from unspool.closure import aside
+from unspool.closure import aside, lifted
 from unspool.codegen.build import Compiled, build, is_built
 from unspool.codegen.field_drive import FieldDrive
-from unspool.codegen.fallback import Surroundings
+from unspool.codegen.fallback import FlatStep, Surroundings
 from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.scalars import MOST_STEPS
-from unspool.errors import UnsupportedError
-from unspool.ir.listener import Traced, active, primal
+from unspool.errors import DetachedError, UnsupportedError
+from unspool.ir.listener import FROZEN, Traced, active, primal
 from unspool.kernels import State
 from unspool.layout import ArrayType
 from unspool.loop import Loop, progress_bar, reported, resident_bytes
@@ -244,16 +244,27 @@ class _Seen:
 
 
 def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
-    if not loop.body:
+    if loop.body is None:
         return None
-    function, *rest = loop.body
     found = Fingerprint()
     try:
-        key = found.of(function)
+        key = found.of(loop.body)
     except Unknown:
         return None
     types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
-    return _Seen((loop.name, *rest, *types, key), found)
+    return _Seen((loop.name, *loop.about, *types, key), found)
+
+
+def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:
+    """The step with traced constants for the plain arrays that it reads; it cannot write into them."""
+
+    def handle(array: np.ndarray) -> Any:
+        constant = tracer.constant(array)
+        constant.version = FROZEN
+        return constant
+
+    assert loop.stepping is not None
+    return loop.stepping(lifted(loop.body, handle))
 
 
 def _forget(loop: Loop, n_captures: int) -> None:
@@ -288,19 +299,28 @@ def _traced(loop: Loop, init: State, xs: Sequence[np.ndarray], values: list[Any]
             values.append(primal(captures.outside[len(values)]))
         return ArrayType.of(values[position])
 
-    def trace() -> Adjoint:
+    def trace(lifting: bool) -> Adjoint:
         around = (*active(), *aside(), *(handle.listener for handle in captures.handles))
 
         def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
-            return loop.step(k, state, inputs, Surroundings(around, read))
+            flat = _lifted_step(loop, k.listener) if lifting else loop.step
+            return flat(k, state, inputs, Surroundings(around, read))
 
         return differentiate(step, state, inputs, value_type, lambda: max(len(captures), len(values)))
 
-    before = outside(loop.step)
-    adjoint = trace()
+    before, lifting, n_captures = outside(loop.step), False, len(captures)
+    try:
+        adjoint = trace(lifting)
+    except DetachedError:  # perhaps because a plain array was indexed with the number of the step
+        if loop.stepping is None:
+            raise
+        _forget(loop, n_captures)
+        del values[n_captures:]
+        lifting = True
+        adjoint = trace(lifting)
     between = outside(loop.step)
     if not is_built(adjoint) or before != between:
-        again = trace()
+        again = trace(lifting)
         after = outside(loop.step)  # what the first trace has filled, a cache say, may stay as it is
         changed = sorted(name for name in between.keys() | after.keys() if between.get(name) != after.get(name))
         if changed:

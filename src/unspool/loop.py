@@ -19,6 +19,7 @@ from unspool.plan import Auto, Plan
 from unspool.probe import Probe
 from unspool.run import Run
 from unspool.schedules import Schedule, Tier
+from unspool.source_line import user_line
 from unspool.stores import RamStore
 from unspool.stores.arena import keep_heap
 from unspool.tree import Structure
@@ -44,8 +45,14 @@ class Loop:
     condition: Callable[[list[Any], Surroundings], bool] | None = None
     progress: bool = False
     compile: bool | str = "auto"
-    body: tuple[Any, ...] = ()
-    """All that ``step`` depends on: the user's function first. Empty where that is not known."""
+    body: Any = None
+    """The user's function, if ``step`` is nothing but that."""
+
+    about: tuple[Any, ...] = ()
+    """What else ``step`` depends on."""
+
+    stepping: Callable[[Any], FlatStep] | None = None
+    """``step`` for another body."""
 
     outputs: list[Structure] = field(default_factory=list)
     """The structure of the outputs of a step, once one has run."""
@@ -190,7 +197,8 @@ def reported(loop: Loop, schedule: Schedule, plan: Plan | None) -> LoopReport | 
     """A report of this run, if anybody observes."""
     if not logs():
         return None
-    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=loop.n_steps is None, plan=plan)
+    online = loop.n_steps is None
+    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=online, plan=plan, line=user_line())
     for log in logs():
         log.append(report)
     return report

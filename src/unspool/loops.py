@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unspool.closure import Captures, Capturing, standing_in
-from unspool.codegen.fallback import Steps, Surroundings
+from unspool.codegen.fallback import FlatStep, Steps, Surroundings
 from unspool.errors import InputError, PolicyError, StateError
 from unspool.ir.listener import Traced, resolve
 from unspool.loop import Loop, plain_state
@@ -58,19 +58,23 @@ def fori_loop(
         raise PolicyError(f"fori_loop from {lower} to {upper}: the number of steps would be negative")
     leaves, structure = _state(init_val, "fori_loop")
 
-    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
-        return _returned(body_fun(lower + k, structure.unflatten(state)), structure, "fori_loop", k), []
+    def flat(body: Any) -> FlatBody:
+        return lambda k, state, inputs: (
+            _returned(body(lower + k, structure.unflatten(state)), structure, "fori_loop", k),
+            [],
+        )
 
     loop = _loop(
         "fori_loop",
-        function,
+        flat,
+        body_fun,
         structure,
         n_steps=upper - lower,
         policy=policy,
         memory=memory,
         compile=compile,
         progress=progress,
-        body=(body_fun, lower),
+        about=(lower,),
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final)
@@ -106,26 +110,30 @@ def scan(
     n = _length(rows, length)
     found: list[Structure] = []
 
-    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
-        result = f(structure.unflatten(state), inputs_structure.unflatten(inputs))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise StateError(f"the step of scan returned {type(result).__name__}; it must return a pair (carry, y)")
-        outputs, outputs_structure = flatten(result[1])
-        if found and found[0] != outputs_structure:
-            raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in step {k}")
-        found[:] = [outputs_structure]
-        return _returned(result[0], structure, "scan", k), outputs
+    def flat(body: Any) -> FlatBody:
+        def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
+            result = body(structure.unflatten(state), inputs_structure.unflatten(inputs))
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise StateError(f"the step of scan returned {type(result).__name__}; it must return a pair (carry, y)")
+            outputs, outputs_structure = flatten(result[1])
+            if found and found[0] != outputs_structure:
+                raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in step {k}")
+            found[:] = [outputs_structure]
+            return _returned(result[0], structure, "scan", k), outputs
+
+        return function
 
     loop = _loop(
         "scan",
-        function,
+        flat,
+        f,
         structure,
         n_steps=n,
         policy=policy,
         memory=memory,
         compile=compile,
         progress=progress,
-        body=(f, inputs_structure),
+        about=(inputs_structure,),
         outputs=found,
     )
     if n == 0:
@@ -159,8 +167,8 @@ def while_loop(
     """
     leaves, structure = _state(init_val, "while_loop")
 
-    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
-        return _returned(body_fun(structure.unflatten(state)), structure, "while_loop", k), []
+    def flat(body: Any) -> FlatBody:
+        return lambda k, state, inputs: (_returned(body(structure.unflatten(state)), structure, "while_loop", k), [])
 
     captures = Captures()
 
@@ -170,7 +178,8 @@ def while_loop(
 
     loop = _loop(
         "while_loop",
-        function,
+        flat,
+        body_fun,
         structure,
         n_steps=None,
         policy=policy,
@@ -199,14 +208,14 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
     """
     leaves, structure = _state(init, "plan")
 
-    def function(k: int, state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
-        return _returned(step(k, structure.unflatten(state)), structure, "plan", k), []
+    def flat(body: Any) -> FlatBody:
+        return lambda k, state, inputs: (_returned(body(k, structure.unflatten(state)), structure, "plan", k), [])
 
     n = _number(n_steps, "n_steps")
     if n < 0:
         raise PolicyError(f"plan for {n} steps: the number of steps is negative")
     policy = Auto(memory)
-    loop = _loop("plan", function, structure, n_steps=n, policy=None, memory=memory, compile=False, progress=False)
+    loop = _loop("plan", flat, step, structure, n_steps=n, policy=None, memory=memory, compile=False, progress=False)
     state = plain_state(leaves)
     return Probe(loop.steps(state, [], []).kernels(), state).plan(policy, n, timed=True)
 
@@ -241,9 +250,13 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # --- what the public loops share --------------------------------------------------------------------------------------
+FlatBody = Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]]
+
+
 def _loop(
     name: str,
-    function: Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]],
+    flat: Callable[[Any], FlatBody],
+    body: Callable[..., Any],
     structure: Structure,
     *,
     n_steps: int | None,
@@ -253,19 +266,24 @@ def _loop(
     progress: bool,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
-    body: tuple[Any, ...] = (),
+    about: tuple[Any, ...] = (),
     outputs: list[Structure] | None = None,
 ) -> Loop:
     noted = Captures() if captures is None else captures
 
-    def step(k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
-        with standing_in(Capturing(noted, around.read), around.listeners):
-            new, outputs = function(k, state, inputs)
-            return [resolve(leaf) for leaf in new], [resolve(leaf) for leaf in outputs]
+    def stepping(body: Any) -> FlatStep:
+        function = flat(body)
+
+        def step(k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
+            with standing_in(Capturing(noted, around.read), around.listeners):
+                new, outputs = function(k, state, inputs)
+                return [resolve(leaf) for leaf in new], [resolve(leaf) for leaf in outputs]
+
+        return step
 
     return Loop(
         name,
-        step,
+        stepping(body),
         n_steps,
         _as_policy(policy, memory),
         tuple(structure.paths()),
@@ -273,7 +291,9 @@ def _loop(
         condition,
         progress,
         _as_mode(compile),
-        (*body, structure) if body else (),
+        body,
+        (*about, structure),
+        stepping,
         [] if outputs is None else outputs,
     )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unspool import schedules
+from unspool.memory import human_bytes
 from unspool.schedules import Schedule
+from unspool.table import Table
 
 if TYPE_CHECKING:
     from unspool.plan import Plan
@@ -19,8 +22,9 @@ class LoopReport:
 
     ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes``
     is measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of
-    the first step that was recorded, of which ``first_bytes`` are not needed for the steps after it. ``compiled`` tells whether the steps ran as machine code, ``not_compiled`` why
-    not. ``seconds`` has an entry per phase (sweep, unwind) and per verb.
+    the first step that was recorded, of which ``first_bytes`` are not needed for the steps after it. ``compiled`` tells
+    whether the steps ran as machine code, ``not_compiled`` why not. ``seconds`` has an entry per phase (sweep, unwind)
+    and per verb. ``line`` is where the user called the loop.
     """
 
     name: str
@@ -43,6 +47,7 @@ class LoopReport:
     compiled: bool = False
     not_compiled: str | None = None
     plan: Plan | None = None
+    line: str | None = None
     _predicted: tuple[int, int] | None = None
 
     @property
@@ -75,6 +80,32 @@ class LoopReport:
     def add_seconds(self, what: str, seconds: float) -> None:
         """Count time to a phase or a verb."""
         self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+
+    def _repr_html_(self) -> str:
+        return table([self])._repr_html_()
+
+
+def table(reports: Iterable[LoopReport]) -> Table:
+    """The reports of some loops, a line for each."""
+    head = ("loop", "policy", "steps", "run", "×", "saves", "loads", "predicted", "measured", "RSS")
+    return Table((*head, "sweep s", "unwind s"), tuple(map(_row, reports)), left=(0, 1))
+
+
+def _row(r: LoopReport) -> tuple[str, ...]:
+    return (
+        r.name,
+        str(r.policy),
+        f"{r.n_steps:,}",
+        f"{r.steps:,}",
+        f"{r.recomputation_factor:.2f}",
+        f"{r.saves:,}",
+        f"{r.loads:,}",
+        human_bytes(r.predicted_peak_bytes),
+        human_bytes(r.peak_bytes),
+        human_bytes(max(0, r.rss_growth_bytes)),
+        f"{r.seconds.get('sweep', 0.0):.3f}",
+        f"{r.seconds.get('unwind', 0.0):.3f}",
+    )
 
 
 class _Observers(threading.local):

@@ -21,6 +21,7 @@ from unspool.errors import BudgetError
 from unspool.memory import Memory, human_bytes
 from unspool.schedules import Every, Online, OnlineSchedule, Revolve, Schedule, StoreAll
 from unspool.schedules.binomial import traffic
+from unspool.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +133,16 @@ class Plan:
         return curve
 
     def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def _table(self) -> Table:
         head = ("", "schedule", "evaluations", "factor", "peak", "seconds")
-        rows = [head, *(_row(p, chosen=p.schedule == self.schedule) for p in self.alternatives)]
-        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
+        rows = [_row(p, chosen=p.schedule == self.schedule) for p in self.alternatives]
         title = f"{self.n_steps:,} steps in {human_bytes(self.budget_bytes)}: {self.reason}"
-        return "\n".join([title, *(line.rstrip() for line in lines)])
+        return Table(head, tuple(rows), title, left=(0, 1))
 
 
 def _row(p: Prediction, *, chosen: bool) -> tuple[str, ...]:

@@ -274,3 +274,39 @@ def held(tape: Tape) -> Iterable[Any]:
             for value in node[2]:
                 if value is not None:
                     yield value
+
+
+def root(value: Any) -> Any:
+    """The array that owns the memory of a view; anything else itself."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
+
+
+def pulled(tape: Tape, index: int, ct: Any) -> list[Any]:
+    """What one node makes of a cotangent: one for each of its parents, written out."""
+    node = tape.nodes[index]
+    assert node is not None
+    pull, _, residuals, params = node
+    parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
+    return [part.dense() if part.__class__ in LAZY else part for part in parts]
+
+
+def cotangents(tape: Tape, index: int, seed: Any) -> list[Any]:
+    """The cotangent of every node, None where it is zero: the sweep from one node, for those who look at all of it.
+
+    O(nodes) time and memory; the tape stays as it was.
+    """
+    cts: list[Any] = [None] * len(tape.nodes)
+    cts[index] = seed
+    for k in range(index, -1, -1):
+        node, ct = tape.nodes[k], cts[k]
+        if node is None or ct is None:
+            continue
+        cts[k] = ct = ct.dense() if ct.__class__ in LAZY else ct
+        pull, parents, residuals, params = node
+        parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
+        for parent, part in zip(parents, parts):
+            before = cts[parent]
+            cts[parent] = part if before is None else _added(before, part)
+    return [ct.dense() if ct.__class__ in LAZY else ct for ct in cts]

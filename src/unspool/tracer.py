@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from os.path import basename, dirname
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,9 @@ from unspool.ir.primitive import Primitive
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 from unspool.ir.verify import result_types
 from unspool.layout import ArrayType
+from unspool.source_line import user_line
 from unspool.tree import flatten
 from unspool.variable import Variable
-
-_HERE = dirname(__file__)
 
 
 class Tracer(Listener):
@@ -85,17 +82,6 @@ class Tracer(Listener):
     def unary(self, primitive: Primitive, x: Any) -> Any:
         """The same as `bind`."""
         return bind(primitive, x)
-
-
-def user_line() -> str | None:
-    """The innermost line outside this package, as ``file.py:12``."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_HERE):
-            return f"{basename(name)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
 
 
 def trace(f: Callable[..., Any], *types: ArrayType) -> Program:

@@ -14,20 +14,21 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unspool.errors import DetachedError, UnsupportedError
-from unspool.ir.listener import Traced, assign, bind, fresh, primal
+from unspool.ir.keeper import Asked
+from unspool.ir.listener import assign, bind, fresh, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
 from unspool.ops.index import getitem, same_place, store
 from unspool.ops.table import name_of
 
 
-class Variable(Traced):
+class Variable(Asked):
     """A traced array: what a function that is being differentiated computes with.
 
-    It is made by the transforms, not by users. ``value`` is the array as NumPy has computed it (of a type only, while a
-    program is being traced). All operators, NumPy functions in the function table and array methods work on it; what
-    has no derivative rule raises `UnsupportedError` with its name, and what would lose the derivative (``float(x)``,
-    ``np.asarray(x)``) raises `DetachedError`.
+    It is made by the transforms and by `unspool.recording`, not by users. ``value`` is the array as NumPy has computed
+    it (of a type only, while a program is being traced). All operators, NumPy functions in the function table and array
+    methods work on it; what has no derivative rule raises `UnsupportedError` with its name, and what would lose the
+    derivative (``float(x)``, ``np.asarray(x)``) raises `DetachedError`.
 
     >>> import unspool
     >>> unspool.grad(lambda u: np.sum(u[1:] * u[:-1]))(np.array([1.0, 2.0, 3.0]))

@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from tests.codegen.elementary import elementary
 from tests.oracles import same_bits
 from unspool import compiled, value_and_grad
 from unspool.codegen import build, field_drive
@@ -112,19 +113,28 @@ def _kernel(function: int, address: int) -> int:
     return _FUNCTIONS[function](ctypes.cast(address, _NUMBER))
 
 
+_BROUGHT_IN = r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath) .*|.* = FUNCTIONS.*)$"
+
+
 class Plain:
     """Functions by name, with numbers in the place of their addresses."""
 
     seconds, from_disk, owner = 0.0, False, None
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
-        text = re.sub(r"^(import math|from numba .*|from unspool\.codegen\.fields .*)$", "", text, flags=re.M)
+        text = re.sub(
+            r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath) .*|.* = FUNCTIONS.*)$",
+            "",
+            text,
+            flags=re.M,
+        )
         space: dict[str, Any] = {
             "__name__": "plain",
             "math": Mathematics(),
             "njit": lambda function: function,
             "field": Memory,
             "fma": fma,
+            **elementary(),
             "gemv": _gemv,
             "gemm": _gemm,
             "call": _call,

@@ -110,7 +110,9 @@ class Fingerprint:
         if not hasattr(module, "__file__"):  # time, and others of the interpreter
             raise Unknown
         found = [(name, module.__dict__[name]) for name in names if name in module.__dict__]
-        return module.__name__, *[(n, self._of_module(v, names) if type(v) is ModuleType else self.of(v)) for n, v in found]
+        return module.__name__, *[
+            (n, self._of_module(v, names) if type(v) is ModuleType else self.of(v)) for n, v in found
+        ]
 
     def _by_identity(self, value: Any) -> Key:
         """What a library has made and nobody changes: its functions, its types."""

@@ -81,7 +81,9 @@ def split(
         else:
             needed |= dict.fromkeys(var for var in reads if var in known)
     needed |= dict.fromkeys(a for a in joint.outputs[n_new:] if isinstance(a, Var) and a in known)
-    new = {atom: position for position, atom in reversed([*enumerate(joint.outputs[:n_state])]) if isinstance(atom, Var)}
+    new = {
+        atom: position for position, atom in reversed([*enumerate(joint.outputs[:n_state])]) if isinstance(atom, Var)
+    }
 
     def keeping(var: Var) -> float:
         return var.type.nbytes * (HELD_SECONDS if var in state or var in new else KEEP_SECONDS)
@@ -143,20 +145,18 @@ def minimum_cut(
     largest = sum(keeping.values()) + sum(cost for cost, _ in computing.values())
     unit = 4e8 / max(largest, 1e-300)
     everything = 2**30
-    edges: list[tuple[int, int, int]] = [(source, node[var], everything) for var in needed]
+    edges: list[tuple[int, int, int]] = [(source, node[var], everything) for var in dict.fromkeys(needed)]
     for var, there in node.items():
         price = max(1, round(keeping[var] * unit))
         if var in computing:
             cost, operands = computing[var]
             edges += [(there, there + 1, price), (there + 1, sink, max(1, round(cost * unit)))]
-            edges += [(there + 1, node[operand], everything) for operand in operands]
+            edges += [(there + 1, node[operand], everything) for operand in dict.fromkeys(operands)]
         else:
             edges.append((there, sink, price))
     rows, columns, capacities = zip(*edges, strict=True)
     n = sink + 1
-    graph = csr_array((np.array(capacities, np.int64), (rows, columns)), shape=(n, n))
-    graph.sum_duplicates()  # an equation may read a value twice
-    graph.data = np.minimum(graph.data, everything).astype(np.int32)
+    graph = csr_array((np.array(capacities, np.int32), (rows, columns)), shape=(n, n))
     flow = maximum_flow(graph, source, sink).flow
     rest = csr_array(graph - flow)
     rest.data = (rest.data > 0).astype(np.int32)

@@ -21,7 +21,7 @@ from unspool.layout import ArrayType
 from unspool.tape import Tape
 from unspool.tracer import Tracer
 
-_KNOWN: dict[bytes, Adjoint] = {}  # by what was traced: the same step is simplified once
+_KNOWN: dict[tuple[bytes, tuple[str | None, ...]], Adjoint] = {}  # by what was traced: it is simplified once
 _MOST = 64
 
 FlatFunction = Callable[[Any, list[Any], list[Any], Callable[[int], Any]], tuple[list[Any], list[Any]]]
@@ -106,7 +106,8 @@ def differentiate(
     whole = replace(reverse, outputs=(*advance.outputs, *reverse.outputs))
     split = len(state), len(inputs), len(order)  # one program, but another adjoint, where a state becomes a capture
     content = whole.content() + repr(split).encode()
-    known = _KNOWN.get(content)
+    key = content, tuple([equation.line for equation in whole.equations])
+    known = _KNOWN.get(key)
     if known is not None:
         return known
     joint = simplify(whole)
@@ -123,7 +124,7 @@ def differentiate(
     )
     if len(_KNOWN) >= _MOST:
         _KNOWN.clear()
-    _KNOWN[content] = adjoint
+    _KNOWN[key] = adjoint
     return adjoint
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unspool.adjoint import Adjoint
-from unspool.codegen.scalars import MOST_STATEMENTS, Code, Scalar, run, text
+from unspool.codegen.scalars import MOST_STATEMENTS, Code, Scalar, imported, run, text
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Program
 from unspool.layout import ArrayType
@@ -57,7 +57,7 @@ def emit(adjoint: Adjoint) -> str:
         "totals": "f64[:]",
         "taped": f"f64[:, {n_state}]",
     }
-    lines = ["import math", "import numpy as np", "", "from unspool.codegen.fields import field, fma", "", ""]
+    lines: Names = []
     lines += _function(
         "advance",
         arrays,
@@ -98,7 +98,8 @@ def emit(adjoint: Adjoint) -> str:
             *(f"totals[{i}] = g{i}" for i in range(n_captures)),
         ],
     )
-    return "\n".join(lines).rstrip("\n") + "\n"
+    head = ["import math", "import numpy as np", "", "from unspool.codegen.fields import field, fma", *imported(lines)]
+    return "\n".join([*head, "", "", *lines]).rstrip("\n") + "\n"
 
 
 def _names(letter: str, n: int) -> Names:
@@ -113,7 +114,7 @@ def _spread(types: Sequence[ArrayType], names: Names) -> list[list[str]]:
 
 def _written(program: Program, operands: Sequence[Sequence[str]]) -> tuple[Code, list[Any]]:
     """The code of a program, and its outputs element by element."""
-    code = Code()
+    code = Code(one_by_one=True)
     arrays: list[Any] = [_array([Scalar(code, "step")], ())]
     for var, names in zip(program.inputs[1:], operands, strict=True):
         if var.type.dtype != np.float64:

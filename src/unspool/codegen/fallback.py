@@ -15,7 +15,8 @@ from unspool.errors import ReplayError, StateError
 from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, resolve
 from unspool.kernels import Cotangents, Kernels, State
 from unspool.layout import ArrayType, Layout, digest
-from unspool.tape import Copies, Tape, held
+from unspool.ledger import Page, open_ledger, place
+from unspool.tape import Copies, Tape, held, root
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +81,8 @@ class Steps:
         self.cts_ys: list[Any] = []
         self.cts_xs: list[np.ndarray | None] = [None] * len(xs)
         self.cts_captured: list[Any] = []
+        self.ledger = open_ledger()
+        self.place = place() if self.ledger is not None else None
 
     def kernels(self) -> Kernels:
         """The functions that an executor calls."""
@@ -126,6 +129,8 @@ class Steps:
 
     def _run(self, k: int, state: State, *, recording: bool) -> tuple[State, TapedStep | None]:
         tape = Tape(recording=recording, copies=self.copies)
+        if self.ledger is not None:
+            tape.nodes = Page()
         around = self._listeners()
         captured: list[int] = []
         try:
@@ -284,11 +289,14 @@ class Steps:
 
         An array that several nodes hold is counted once.
         """
-        found: dict[int, int] = {id(_root(value)): 0 for value in (*self.values, *self.xs)}
+        found: dict[int, int] = {id(root(value)): 0 for value in (*self.values, *self.xs)}
         for taped in residuals:
             for part in held(taped.tape):
-                root = _root(part)
-                found.setdefault(id(root), getsizeof(root))
+                whole = root(part)
+                found.setdefault(id(whole), getsizeof(whole))
+        if self.ledger is not None and self.place is not None:
+            constants = (*self.values, *self.xs)
+            self.ledger.weigh(self.loop_name, self.place, [taped.tape for taped in residuals], constants)
         return sum(found.values())
 
 
@@ -297,12 +305,6 @@ def plain(leaf: Any) -> Any:
     leaf = resolve(leaf)
     value = fresh(leaf).value if isinstance(leaf, Traced) else leaf
     return value if isinstance(value, np.ndarray | np.generic) else np.asarray(primal(value))
-
-
-def _root(value: Any) -> Any:
-    while isinstance(value, np.ndarray) and value.base is not None:
-        value = value.base
-    return value
 
 
 def replay_message(what: str) -> str:

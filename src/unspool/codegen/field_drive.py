@@ -15,7 +15,7 @@ from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
 from unspool.codegen.field_step import Place, room
 from unspool.codegen.nests import Call
 from unspool.codegen.object_code import ObjectCode, load
-from unspool.codegen.rows import ADVANCE, Batch, all_batches, steps_between
+from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.ir.program import Literal
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05
+_AT_ONCE = 2**30  # bytes of buffers that are asked for before they are needed
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
 
@@ -126,6 +127,7 @@ class FieldDrive:
         self._grow("taped", batch.peak_taped * len(self._step.kept))
         self._grow("slots", batch.peak_slots * len(self._adjoint.state))
         self._grow("held", batch.peak_slots)
+        self._make_room(batch)
         c, rows = self._control, batch.rows
         c[Fields.ROWS], c[Fields.FIRST], c[Fields.END] = rows.ctypes.data, 0, len(rows)
         c[Fields.N_SLOTS], c[Fields.WORK] = len(self._arrays["held"]), self._work
@@ -135,8 +137,9 @@ class FieldDrive:
             reason = self._drive(c)
             if reason == FAILED:
                 error, self._error = self._error, None
-                assert error is not None
-                raise error
+                raise error or IndexError(
+                    f"an array was indexed outside of its rows in step {self._step_number()} of the loop"
+                )
             if reason == MORE:
                 self._more_buffers()
             elif self._tick is not None:
@@ -146,6 +149,13 @@ class FieldDrive:
         taped = batch.peak_taped * self._compiled.residual_bytes + self._compiled.first_bytes
         self.peak_residual_bytes = min(self.peak_bytes, taped if batch.peak_taped else 0)
 
+    def _step_number(self) -> int:
+        """The step at which the driver stands."""
+        c = self._control
+        row = c[Fields.FIRST]
+        verb, start, stop = (ctypes.c_int64 * 3).from_address(int(c[Fields.ROWS]) + 24 * int(row))
+        return int(stop - 1 - c[Fields.WITHIN] if verb == REVERSE else start + c[Fields.WITHIN])
+
     # --- buffers ----------------------------------------------------------------------------------------------------
     def _more_buffers(self) -> None:
         """Twice as many of each class that is short."""
@@ -154,6 +164,18 @@ class FieldDrive:
             if pool[cls, 1] < max(pool[cls, 3], pool[cls, 4]):
                 have = int(np.count_nonzero(self._arrays["class_of"] == cls))
                 self._add_buffers(cls, max(have, 2 * int(max(pool[cls, 3], pool[cls, 4])), 1))
+
+    def _make_room(self, batch: Batch) -> None:
+        """As many buffers as the batch can need at most; what is not used is not touched."""
+        pool = self._arrays["pool"]
+        for cls, (n_bytes, _) in enumerate(self._classes):
+            leaves = self._leaf_classes.count(cls)
+            most = (
+                (batch.peak_slots + 2) * leaves + batch.peak_taped * int(pool[cls, 3]) + 2 * self._ct_classes.count(cls)
+            )
+            missing = min(most, _AT_ONCE // n_bytes) - int(np.count_nonzero(self._arrays["class_of"] == cls))
+            if missing > 0:
+                self._add_buffers(cls, missing)
 
     def _add_buffers(self, cls: int, n: int) -> None:
         n_bytes, shift = self._classes[cls]
@@ -292,6 +314,8 @@ class FieldDrive:
                 side, _, number = str(place.key).partition(" ")
                 program = self._step.split.record if side == "forward" else self._step.split.reverse
                 array = np.ascontiguousarray(program.consts[int(number)][1], dtype=np.float64)
+            case "transposed":
+                array = np.ascontiguousarray(self._captures[int(place.key)].T)
             case "scratch":
                 array = np.zeros(place.shape)
             case _:

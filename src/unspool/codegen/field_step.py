@@ -18,14 +18,17 @@ from unspool.adjoint.residuals import NEXT, RESIDUAL, Kept, Split, split
 from unspool.codegen.fuse import Fusion, kind_of, work
 from unspool.codegen.indices import Shape, size
 from unspool.codegen.nests import Array, Call, Kernel, Lines, Target, Update
-from unspool.codegen.scalars import check_sizes, check_types, where
+from unspool.codegen.scalars import check_sizes, check_types, imported, where
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
+from unspool.ir.simplify import drop_dead
 from unspool.layout import ArrayType
 from unspool.ops.index import is_basic
 
-GATHERED = 64
+GATHERED = 256
 """Rows of two factors that are gathered before their product is added to the cotangent of a matrix."""
+
+_KEPT_TWICE = 2**17  # elements of a matrix
 
 _PER_OPERATION = 1.5e-10  # seconds: of a fused operation on one element
 _PER_CALL, _PER_CALLED_ELEMENT = 5e-6, 5e-8
@@ -71,6 +74,15 @@ class Places:
     def function(self, name: str) -> int:
         """The place of the address of a library function."""
         return self.place(Place("function", name))
+
+    def transposed(self, matrix: Array) -> Array | None:
+        """The transpose of a captured matrix, made once in a run."""
+        known = {self.first + k: place for k, place in enumerate(self.places) if place.role == "capture"}
+        if matrix.slot not in known or size(matrix.shape) > _KEPT_TWICE or known[matrix.slot].shape != matrix.shape:
+            return None
+        shape = matrix.shape[::-1]
+        slot = self.place(Place("transposed", known[matrix.slot].key, shape))
+        return Array(f"{matrix.name}_transposed", shape, slot)
 
     def call(self, call: Call) -> int:
         """The number of a call of Python."""
@@ -135,7 +147,7 @@ def seconds(equation: Equation) -> float:
     match kind_of(equation):
         case "fused":
             return work(equation) * size * _PER_OPERATION
-        case "filled" | "view":
+        case "filled" | "view" | "row":
             return 0.0
         case "sum":
             return inside * _PER_OPERATION
@@ -159,15 +171,14 @@ def field_step(adjoint: Adjoint) -> FieldStep:
     places = Places(2 + n_state + source.count(-1) + len(adjoint.inputs) + len(adjoint.outputs) + len(_own(step)))
     back = Places(0)
     back.calls = places.calls
-    lines = ["import math", "import numpy as np", ""]
-    lines += ["from unspool.codegen.fields import call, field, gemm, gemv", "", ""]
-    lines += _forward(step, "advance", places)
+    lines = _forward(step, "advance", places)
     if _own(step):
         lines += _forward(step, "record", places)
     lines += _forward(step, "renew", places)
     lines += _reverse(step, back)
     step.forward, step.reverse, step.calls = places.places, back.places, places.calls
-    step.text = "\n".join(lines).rstrip("\n") + "\n"
+    head = ["import math", "import numpy as np", "", "from unspool.codegen.fields import call, field, fma, gemm, gemv"]
+    step.text = "\n".join([*head, *imported(lines), "", "", *lines]).rstrip("\n") + "\n"
     step.n_statements = step.text.count(" = ")
     return step
 
@@ -251,9 +262,7 @@ def _replaceable(fusion: Fusion, result: Atom, given: Sequence[Var], free: list[
 
 
 def _captures(adjoint: Adjoint, places: Places) -> list[Array]:
-    return [
-        Array(f"c{j}", t.shape, places.place(Place("capture", j, t.shape))) for j, t in enumerate(adjoint.captures)
-    ]
+    return [Array(f"c{j}", t.shape, places.place(Place("capture", j, t.shape))) for j, t in enumerate(adjoint.captures)]
 
 
 def _consts(program: Program, places: Places, side: str) -> dict[Var, Array]:
@@ -271,11 +280,16 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
     cts_of_state = program.inputs[len(program.inputs) - n_state - len(adjoint.outputs) :][:n_state]
     producers = {var: equation for equation in program.equations for var in equation.outputs}
     factors = [_outer(atom, producers) for atom in outputs[n_state + n_inputs :]]
+    added = [_added_rows(atom, producers) for atom in outputs[n_state + n_inputs :]]
     results = [atom for leaf, atom in enumerate(outputs[:n_state]) if step.ct_source[leaf] < 0]
     results += outputs[n_state : n_state + n_inputs]
-    for atom, pair in zip(outputs[n_state + n_inputs :], factors, strict=True):
-        results += [atom] if pair is None else pair
-    fusion = Fusion(program, [v for v in program.inputs[1:]] + [v for v, _ in program.consts], results)
+    for atom, pair, parts in zip(outputs[n_state + n_inputs :], factors, added, strict=True):
+        results += [part for part, _ in parts] if parts else [atom] if pair is None else pair
+    given_vars = [*program.inputs[1:], *[var for var, _ in program.consts]]
+    indices = [index for parts in added for _, index in parts]
+    parts_added = [part for _, _, part, _ in additions]
+    program = replace(program, outputs=tuple([*results, *indices, *parts_added]))
+    fusion = Fusion(drop_dead(program), given_vars, results)
     free = [leaf for leaf in range(n_state) if leaf not in step.ct_source]
     if _is_injective(step.ct_source):
         for leaf in range(n_state):
@@ -313,8 +327,15 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
     ]
     targets += [Target(a, array) for a, array in zip(outputs[n_state:], cts_inputs, strict=False)]
     after: Lines = []
+    rows_of: list[tuple[str, int, Atom]] = []
     for j, (atom, pair) in enumerate(zip(outputs[n_state + n_inputs :], factors, strict=True)):
         total = Array(f"g{j}", adjoint.captures[j].shape, places.place(Place("total", j, adjoint.captures[j].shape)))
+        for part, index in added[j]:
+            lead = f"r{j}_{len(rows_of)}"
+            rows_of.append((lead, total.shape[0], index))
+            targets.append(Target(part, replace(total, shape=total.shape[1:], lead=lead), adds=True))
+        if added[j]:
+            continue
         if pair is None:
             targets.append(Target(atom, total, adds=True))
             continue
@@ -334,6 +355,7 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
         given=given,
         targets=targets,
         slots=places,
+        rows=rows_of,
         updates=[Update(cts[leaf], key, part, part_shape) for leaf, key, part, part_shape in additions],
     )
     step.columns |= kernel.columns
@@ -388,7 +410,9 @@ def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
         step.ct_source, step.ct_manner = [-1] * n_state, [PASSED] * n_state
         leaf_of = {var: leaf for leaf, var in now.items()}
         negations = {
-            e.outputs[0]: e.operands[0] for e in equations if e.primitive.name == "negative" and e.operands[0] in leaf_of
+            e.outputs[0]: e.operands[0]
+            for e in equations
+            if e.primitive.name == "negative" and e.operands[0] in leaf_of
         }
         for leaf, atom in enumerate(program.outputs[:n_state]):
             if atom in leaf_of:
@@ -456,6 +480,30 @@ def _outer(atom: Atom, producers: dict[Var, Equation]) -> tuple[Var, Var] | None
             found[1] = operand
     column, row = found
     return None if column is None or row is None else (column, row)
+
+
+def _added_rows(atom: Atom, producers: dict[Var, Equation]) -> list[tuple[Atom, Atom]]:
+    """The parts and indices of which an atom is the sum, if it is nothing but rows at indices in zeros."""
+    found: list[tuple[Atom, Atom]] = []
+    stack = [atom]
+    while stack:
+        equation = producers.get(stack.pop())  # type: ignore[arg-type]
+        name = None if equation is None else equation.primitive.name
+        if equation is not None and name == "add":
+            stack += equation.operands
+        elif equation is not None and name == "place_row" and _is_fused(equation.operands[1], producers):
+            found.append((equation.operands[0], equation.operands[1]))
+        else:
+            return []
+    return found
+
+
+def _is_fused(atom: Atom, producers: dict[Var, Equation]) -> bool:
+    """Whether an index can be computed before anything else."""
+    if not isinstance(atom, Var) or atom not in producers:
+        return True
+    equation = producers[atom]
+    return kind_of(equation) == "fused" and all(_is_fused(a, producers) for a in equation.operands)
 
 
 def _text(kernel: Kernel, after: Lines, before: Lines) -> Lines:

@@ -183,7 +183,9 @@ def _int(builder: Any, value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[misc]
-def gemv(typing: Any, function: Any, turned: Any, rows: Any, columns: Any, matrix: Any, vector: Any, result: Any) -> Any:
+def gemv(
+    typing: Any, function: Any, turned: Any, rows: Any, columns: Any, matrix: Any, vector: Any, result: Any
+) -> Any:
     """``result = matrix @ vector`` by BLAS; with ``turned`` the matrix f64[rows, columns] is transposed."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:

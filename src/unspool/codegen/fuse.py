@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
-from unspool.codegen.indices import Index, Shape, broadcast, identity, moved, pieces
+from unspool.codegen.indices import Index, Shape, broadcast, identity, moved, pieces, summands
 from unspool.codegen.scalars import is_elementwise
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 
@@ -23,7 +23,9 @@ _AGAIN = 12.0
 """A value is kept in memory when computing it where it is asked for would take so many more operations per element."""
 
 WEIGHTS = {"divide": 4.0, "reciprocal": 4.0, "sqrt": 4.0, "remainder": 8.0, "floor_divide": 8.0, "fmod": 8.0}
-_CHEAP = frozenset(["add", "subtract", "multiply", "negative", "square", "absolute", "fabs", "where", "maximum", "minimum"])
+_CHEAP = frozenset(
+    ["add", "subtract", "multiply", "negative", "square", "absolute", "fabs", "where", "maximum", "minimum"]
+)
 _FUNCTION = 12.0
 
 PRODUCTS = frozenset(["matmul", "dot", "inner"])
@@ -42,7 +44,7 @@ def work(equation: Equation) -> float:
 
 
 def kind_of(equation: Equation) -> str:
-    """How an equation is carried out: fused, small, filled, view, sum, product, or call."""
+    """How an equation is carried out: fused, small, filled, view, row, sum, product, or call."""
     name, (result, *_) = equation.primitive.name, equation.outputs
     if len(equation.outputs) > 1:
         return "call"
@@ -52,8 +54,11 @@ def kind_of(equation: Equation) -> str:
         return "fused"
     if name == "reshape":
         return "view"
+    if name == "row" and isinstance(equation.operands[0], Var) and equation.operands[0].type.dtype.kind == "f":
+        return "row"
     if name in SUMS and _is_float(equation) and isinstance(equation.operands[0], Var):
-        return "sum" if equation.operands[0].type.size else "call"
+        n = equation.operands[0].type.size
+        return "call" if n == 0 else "fused" if n <= SMALL else "sum"
     if name in PRODUCTS and _is_float(equation) and _plain_product(equation):
         return "product"
     return "call"
@@ -136,6 +141,8 @@ class Fusion:
         elif kind in ("call", "view"):
             for atom in equation.operands:
                 self._store(atom)
+        elif kind == "row":
+            self._store(equation.operands[0])
         elif kind == "sum":
             (operand,) = equation.operands
             if isinstance(operand, Var) and (operand in self.named or self._has_bounds(operand)):
@@ -156,6 +163,10 @@ class Fusion:
         equation = self.producer[var]
         if equation.primitive.name in FILLED:
             return
+        if equation.primitive.name in SUMS:
+            for inner in summands(equation, index):
+                yield equation.operands[0], inner
+            return
         found = None if is_elementwise(equation) else pieces(equation, index)
         if found is not None:
             for piece in found:
@@ -174,7 +185,7 @@ class Fusion:
                 continue
             seen.add(now)
             equation = self.producer[now]
-            if not is_elementwise(equation):
+            if not is_elementwise(equation) and equation.primitive.name not in SUMS:
                 found = pieces(equation, identity(now.type.shape)) or []
                 if len(found) > 1 or any(piece.bounds for piece in found):
                     return True
@@ -184,7 +195,8 @@ class Fusion:
     def sites(self) -> Iterator[tuple[Shape, Var]]:
         """The domains over which something is computed, and what."""
         for var in self.stored:
-            yield var.type.shape, var
+            if var not in self.named:
+                yield var.type.shape, var
         for equation in self.program.equations:
             if self.kinds[id(equation)] == "sum":
                 (operand,) = equation.operands
@@ -237,7 +249,7 @@ class Fusion:
             kind = self.kinds[id(equation)]
             var = equation.outputs[0]
             reads = self.reads(equation)
-            if var in self.stored:
+            if var in self.stored and var not in self.named:
                 number = 0
                 for source, index in reads:
                     together = source in placed and source.type.shape == var.type.shape
@@ -319,7 +331,11 @@ class Fusion:
         else:
             stack = [(atom, identity(atom.type.shape)) for atom in equation.operands if isinstance(atom, Var)]
             if self.kinds[id(equation)] == "product":
-                found |= {(a, identity(a.type.shape)): None for a, _ in map(self.untransposed, equation.operands) if isinstance(a, Var)}
+                found |= {
+                    (a, identity(a.type.shape)): None
+                    for a, _ in map(self.untransposed, equation.operands)
+                    if isinstance(a, Var)
+                }
         seen: set[tuple[Var, Index]] = set()
         while stack:
             atom, index = stack.pop()
@@ -340,9 +356,14 @@ class Fusion:
         """
         views = {source}  # all that lies in this memory
         for equation in self.program.equations:
-            if self.kinds[id(equation)] == "view" and views.intersection(equation.operands):
+            if self.kinds[id(equation)] in ("view", "row") and views.intersection(equation.operands):
                 views.update(equation.outputs)
-        if result not in self.stored or result.type.shape != source.type.shape or views.intersection(self.results):
+        if (
+            result not in self.stored
+            or result in self.named
+            or result.type.shape != source.type.shape
+            or views.intersection(self.results)
+        ):
             return False
         where = [(k, group) for k, stage in enumerate(self.stages) for group in stage.nests if result in group.values]
         ((number, group),) = where

@@ -93,6 +93,23 @@ def pieces(equation: Equation, index: Index) -> list[Piece] | None:
     return None
 
 
+def summands(equation: Equation, index: Index) -> list[Index]:
+    """The indices of the elements of which one element of a reduction is made, in order."""
+    (operand,) = equation.operands
+    assert not isinstance(operand, Literal)
+    params, shape = dict(equation.params), operand.type.shape
+    rest = iter(index)
+    axes: list[list[Axis]] = []
+    for k, n in enumerate(shape):
+        if k in params["axis"]:
+            if params["keepdims"]:
+                next(rest)
+            axes.append([(-1, 0, position) for position in range(n)])
+        else:
+            axes.append([next(rest)])
+    return [*product(*axes)]
+
+
 def broadcast(index: Index, shape: Shape) -> Index:
     """The index of an operand of this shape, by NumPy's broadcasting."""
     tail = index[len(index) - len(shape) :]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unspool.codegen.fuse import FILLED, Fusion
-from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read
+from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read, summands
 from unspool.codegen.scalars import Code, Operand, Scalar, element, is_elementwise, text
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 
@@ -25,6 +25,7 @@ LANES = 64
 
 _THIN = 16  # a box thinner than this, and than a tenth of the domain, belongs to the border
 _MOST_BOXES = 6
+_ROWS = 4  # that are added to a product at once
 
 Box = tuple[tuple[int, int], ...]
 Lines = list[str]
@@ -126,6 +127,9 @@ class Slots(Protocol):
     def function(self, name: str) -> int:
         """The place of the address of a library function."""
 
+    def transposed(self, matrix: Array) -> Array | None:
+        """The transpose of a matrix that stays the same from step to step, if it is not too large to be kept twice."""
+
     def call(self, call: Call) -> int:
         """The number of a call of Python."""
 
@@ -143,6 +147,7 @@ class Kernel:
         targets: Sequence[Target],
         slots: Slots,
         updates: Sequence[Update] = (),
+        rows: Sequence[tuple[str, int, Atom]] = (),
     ) -> None:
         self.name = name
         self.step = step
@@ -158,8 +163,12 @@ class Kernel:
         self.lines: Lines = []
         self._slots = slots
         self._lane_array: Array | None = None
+        self._transposed: dict[str, Array] = {}
         self._scope = _Scope(Code("s"), ())
         self._flushed = self._n_nests = 0
+        first = replace(self._scope, first=True, memo={})
+        for lead, n, index in rows:
+            self._number_row(lead, n, self.at(first, index, ()))
         for update in updates:
             self._update(update)
         self._write()
@@ -174,9 +183,9 @@ class Kernel:
         return self.arrays[var]
 
     def _memory(self, var: Var) -> int:
-        """The slot of the memory of a var, for what reads it without its sign: a copy where it has one."""
+        """The slot of the memory of a var, for what knows no signs and rows: a copy where it has one."""
         array = self.array(var)
-        if not array.sign:
+        if not array.sign and not array.lead:
             return array.slot
         if var not in self._unsigned:
             self._unsigned[var] = self._slots.scratch(f"{self.name}_{var.number}", array.shape)
@@ -187,7 +196,27 @@ class Kernel:
         (operand,), (result,) = equation.operands, equation.outputs
         assert isinstance(operand, Var)
         base = self.array(operand)
-        self.arrays[result] = Array(f"{base.name}_as_{result.number}", result.type.shape, base.slot, sign=base.sign)
+        name = f"{base.name}_as_{result.number}"
+        self.arrays[result] = Array(name, result.type.shape, base.slot, lead=base.lead, sign=base.sign)
+
+    def _row(self, equation: Equation) -> None:
+        """One row of an array, at an index that only the step knows."""
+        (operand, index), (result,) = equation.operands, equation.outputs
+        assert isinstance(operand, Var)
+        base = self.array(operand)
+        if base.lead:  # a row of a row
+            base = replace(base, slot=self._memory(operand), lead="", sign="", name=f"{base.name}_copy")
+        number = f"r{result.number}"
+        self._number_row(number, operand.type.shape[0], self.at(self._scope, index, ()))
+        self.arrays[result] = Array(
+            f"{base.name}_row_{result.number}", result.type.shape, base.slot, lead=number, sign=base.sign
+        )
+
+    def _number_row(self, name: str, n: int, index: Operand) -> None:
+        """Write down which of n rows an index means; outside of them the kernel stops."""
+        self._flush()
+        self.lines += [f"{name} = int({text(index)})", f"if {name} < 0:", f"    {name} += {n}"]
+        self.lines += [f"if {name} < 0 or {name} >= {n}:", "    return 2"]
 
     # --- order ------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
@@ -197,6 +226,7 @@ class Kernel:
         for stage in fusion.stages:
             for equation in stage.numbers:
                 self._name(equation)
+                self._put(equation.outputs[0], direct)
             for group in stage.nests:
                 targets = []
                 for var in group.values:
@@ -222,6 +252,8 @@ class Kernel:
         match self.fusion.kinds[id(equation)]:
             case "view":
                 self._view(equation)
+            case "row":
+                self._row(equation)
             case "sum":
                 self._sum(equation)
             case "product":
@@ -241,6 +273,20 @@ class Kernel:
             index = tuple([(-1, 0, k) for k in position])
             elements[position] = self._computed(self._scope, var, index, ())
         self.names[var] = elements
+
+    def _put(self, var: Var, direct: set[int]) -> None:
+        """Write named numbers to where they are wanted in memory."""
+        targets = self.targets.get(var, [])
+        direct.update(map(id, targets))
+        if var in self.fusion.stored and all(t.adds or t.array.lead for t in targets):
+            targets = [*targets, Target(var, self.array(var))]
+        if targets:
+            self._flush()
+        for target in targets:
+            for position in np.ndindex(*var.type.shape):
+                place = target.array.place(tuple([(-1, 0, k) for k in position]))
+                number = _number(var, self.names[var][position])
+                self.lines.append(f"{place} = {place} + {number}" if target.adds else f"{place} = {number}")
 
     def _flush(self) -> None:
         """Write down the statements on numbers so far."""
@@ -263,8 +309,7 @@ class Kernel:
 
     def _element(self, scope: _Scope, var: Var, index: Index, guard: tuple[Bound, ...]) -> Operand:
         inside = scope.group.get(var) == index
-        if var in self.names and not inside:
-            assert all(d < 0 for d, _, _ in index), "a loop goes through numbers"
+        if var in self.names and not inside and all(d < 0 for d, _, _ in index):
             return self.names[var][tuple([offset for _, _, offset in index])]
         if self._in_memory(scope, var) and not inside:
             loaded = self.array(var).load(index)
@@ -288,6 +333,12 @@ class Kernel:
                 for atom, shape in zip(equation.operands, shapes, strict=True)
             ]
             return element(scope.code, equation, parts)
+        if equation.primitive.name in _REDUCTIONS:
+            _, step = _REDUCTIONS[equation.primitive.name]
+            first, *rest = [self.at(scope, equation.operands[0], inner, guard) for inner in summands(equation, index)]
+            for part in rest:
+                first = scope.code.apply(f"({step})", (first, part))
+            return first
         found = pieces(equation, index)
         assert found is not None
         if scope.box is not None:
@@ -373,14 +424,12 @@ class Kernel:
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
         lanes = [] if self._lane_array is None else [self._lane_array]
-        every = [*lanes, *self.arrays.values(), *self._unsigned.values()]
+        every = [*lanes, *self._transposed.values(), *self.arrays.values(), *self._unsigned.values()]
         every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
             yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
 
-    def _wide(
-        self, placed: list[_Placed], group: dict[Var, Index], domain: Box
-    ) -> list[list[tuple[int, int]]]:
+    def _wide(self, placed: list[_Placed], group: dict[Var, Index], domain: Box) -> list[list[tuple[int, int]]]:
         """For each axis the ranges between bounds that are worth a nest of their own."""
         cuts = [{*ends} for ends in domain]
         seen: set[tuple[Var, Index]] = set()
@@ -395,7 +444,7 @@ class Kernel:
             if group.get(atom) != index and (self.fusion.in_memory(atom) or atom in self.names):
                 continue
             equation = self.fusion.producer[atom]
-            if not is_elementwise(equation):
+            if not is_elementwise(equation) and equation.primitive.name not in _REDUCTIONS:
                 for bound in [b for piece in pieces(equation, index) or [] for b in piece.bounds]:
                     cuts[bound.dim] |= {bound.start, bound.stop}
             stack += self.fusion.operands(atom, index)
@@ -503,6 +552,13 @@ class Kernel:
         if 1 in ranks:
             (rows, columns), (matrix, vector) = (a.shape, slots) if ranks[1] == 1 else (b.shape, slots[::-1])
             across = turned if ranks[1] == 1 else not flipped
+            if not (a.sign or b.sign or a.lead or b.lead):
+                x, y = (a, b) if ranks[1] == 1 else (b, a)
+                turned_round = x if across else self._slots.transposed(x)
+                if turned_round is not None:
+                    self._transposed[turned_round.name] = turned_round
+                    self._add_rows(turned_round, y, result)
+                    return
             function = self._slots.function("dgemv")
             self.lines.append(
                 f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix}], a[{vector}], a[{result.slot}])"
@@ -511,6 +567,26 @@ class Kernel:
         self.lines.append(
             self._gemm(*slots, result.slot, (*result.shape, a.shape[0 if turned else 1]), turned, flipped)
         )
+
+    def _add_rows(self, matrix: Array, vector: Array, result: Array) -> None:
+        """``vector @ matrix`` as a sum of rows, four at a time: twice as fast as BLAS while the result fits the cache."""
+        rows, columns = matrix.shape
+        whole = rows - rows % _ROWS
+
+        def added(n: int) -> Lines:
+            terms = [f"p{r} = {vector.name}[i0 + {r}]" for r in range(n)]
+            sums = [f"t = fma(p{r}, {matrix.name}[i0 + {r}, i1], t)" for r in range(n)]
+            return [
+                *terms,
+                f"for i1 in range(0, {columns}):",
+                *[f"    {line}" for line in (f"t = {result.name}[i1]", *sums, f"{result.name}[i1] = t")],
+            ]
+
+        self.lines += [f"for i1 in range(0, {columns}):", f"    {result.name}[i1] = 0.0"]
+        if whole:
+            self.lines += [f"for i0 in range(0, {whole}, {_ROWS}):", *[f"    {line}" for line in added(_ROWS)]]
+        if whole < rows:
+            self.lines += [f"for i0 in range({whole}, {rows}):", *[f"    {line}" for line in added(1)]]
 
     def _gemm(
         self, a: int, b: int, result: int, sizes: tuple[Any, Any, Any], turned: bool, flipped: bool, beta: float = 0.0

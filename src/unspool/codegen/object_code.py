@@ -75,8 +75,17 @@ def _surroundings() -> str:
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features().flatten()
-    ours = [files("unspool").joinpath(*name.split("/")).read_text() for name in _OURS]
-    parts = [llvm.get_process_triple(), llvm.get_host_cpu_name(), features, version("numba"), version("llvmlite"), *ours]
+    here = files("unspool")
+    ours = [here.joinpath(*name.split("/")).read_text() for name in _OURS]
+    ours += [part.read_text() for part in here.joinpath("codegen", "vectormath").iterdir() if part.name.endswith(".py")]
+    parts = [
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        features,
+        version("numba"),
+        version("llvmlite"),
+        *ours,
+    ]
     return sha256("\n".join(parts).encode()).hexdigest()
 
 

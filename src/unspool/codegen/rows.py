@@ -17,7 +17,9 @@ from unspool.schedules import Schedule, batches, encode
 ADVANCE, RECORD, REVERSE, SAVE, LOAD, DROP = range(6)
 
 _ROWS = 65_536
-_KEPT_ROWS = 10_000  # rows of one schedule that are kept for the next call: longer ones are made as fast as they are read
+_KEPT_ROWS = (
+    10_000  # rows of one schedule that are kept for the next call: longer ones are made as fast as they are read
+)
 _KEPT_SCHEDULES = 16
 
 Rows = np.ndarray

@@ -12,6 +12,7 @@ Booleans, and become numbers where something computes with them.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,8 +110,9 @@ def _is_number(code: str) -> bool:
 class Code:
     """Statements in single assignment, with equal ones shared."""
 
-    def __init__(self, letter: str = "t") -> None:
+    def __init__(self, letter: str = "t", *, one_by_one: bool = False) -> None:
         self.letter = letter
+        self.one_by_one = one_by_one  # no loop will go through vectors of these numbers
         self.statements: list[Statement] = []
         self._known: dict[tuple[str, ...], Scalar] = {}
 
@@ -151,7 +153,10 @@ class Code:
         products = {s.name: s.operands for s in live if s.template == "({0} * {1})" and uses[s.name] == 1}
         order = {s.name: k for k, s in enumerate(self.statements)}
         for statement in live:
-            if statement.template not in ("({0} + {1})", "({0} - {1})") or statement.operands[0] == statement.operands[1]:
+            if (
+                statement.template not in ("({0} + {1})", "({0} - {1})")
+                or statement.operands[0] == statement.operands[1]
+            ):
                 continue
             factors = [name for name in statement.operands if name in products]
             if not factors:
@@ -234,7 +239,19 @@ MOVING = frozenset(
 ADDING = frozenset(["einsum", "sum", "cumsum", "matmul", "dot", "inner"])
 """Those that add and multiply."""
 
+FUNCTIONS = {
+    **dict.fromkeys(["exp", "exp2", "expm1", "sinh", "cosh", "tanh", "log", "log2", "log10", "log1p"], 1),
+    **dict.fromkeys(["arcsinh", "arccosh", "arctanh", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "cbrt"], 1),
+    **dict.fromkeys(["arctan2", "hypot", "logaddexp"], 2),
+    "expit": 1,
+}
+"""The elementary functions of `unspool.codegen.vectormath`, with their numbers of operands."""
+
+QUICKER = frozenset(["exp", "exp2", "log", "log2", "log10", "log1p", "arcsin", "arccos"])
+"""Functions of which that of the C library takes less time for one number."""
+
 TEMPLATES = {
+    **{name: f"{name}({', '.join(['{0}', '{1}'][:n])})" for name, n in FUNCTIONS.items()},
     "sign": "(np.sign({0}) + 0.0)",  # not -0.0 of -0.0
     "fmod": "np.fmod({0}, {1})",
     "invert": "(not {0})",
@@ -272,6 +289,22 @@ DISCRETE = COMPARISONS | {"floor_divide", "remainder", "fmod"}  # a wrong last d
 
 PASSING = frozenset(["real", "conjugate", "positive", "astype", "astype_discrete"])
 """Primitives whose result on real numbers is their operand, a truth apart."""
+
+
+def imported(lines: Sequence[str]) -> list[str]:
+    """The lines that bring in the elementary functions that some code calls."""
+    called = set(_CALLED.findall("\n".join(lines)))
+    names = sorted(called.intersection([*FUNCTIONS, "power"]))
+    if not names:
+        return []
+    return [
+        "from unspool.codegen.vectormath import FUNCTIONS",
+        "",
+        *[f'{name} = FUNCTIONS["{name}"]' for name in names],
+    ]
+
+
+_CALLED = re.compile(r"\b([a-z][a-z0-9]*)\(")
 
 
 def is_elementwise(equation: Equation) -> bool:
@@ -411,6 +444,8 @@ def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
     if name == "power":
         return _power(code, equation, *operands)
     template = TEMPLATES.get(name) or primitive.emit
+    if code.one_by_one and name in QUICKER:
+        template = primitive.emit
     if of_truths and name not in TEMPLATES and name != "where":
         template = ON_TRUTHS.get(name)
     if template is not None:
@@ -462,8 +497,9 @@ def _power(code: Code, equation: Equation, base: Any, exponent: Any) -> Any:
     primitive = equation.primitive
     of_array = len(equation.outputs[0].type.shape) > 0 and isinstance(equation.operands[1], Literal)
     single = exponent[()] if isinstance(exponent, np.ndarray) and not exponent.ndim else exponent
+    template = "({0} ** {1})" if code.one_by_one else "power({0}, {1})"
     if not isinstance(single, int | float):
-        return _elementwise(code, "({0} ** {1})", [base, exponent], primitive)
+        return _elementwise(code, template, [base, exponent], primitive)
 
     def power(x: Operand) -> Operand:
         if single == 0:
@@ -475,7 +511,7 @@ def _power(code: Code, equation: Equation, base: Any, exponent: Any) -> Any:
             if single <= 2:
                 return square
             return code.apply("({0} * {1})", (square, x if single == 3 else square))
-        return code.apply("({0} ** {1})", (x, single))
+        return code.apply(template, (x, float(single)))
 
     def known(x: Operand) -> Operand:
         return power(x) if isinstance(x, Scalar) else float(np.float64(x) ** float(single))

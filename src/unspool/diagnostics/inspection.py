@@ -14,6 +14,7 @@ from unspool.errors import UnsupportedError
 from unspool.ir.program import Program
 from unspool.layout import ArrayType
 from unspool.memory import human_bytes
+from unspool.table import preformatted
 from unspool.tree import flatten
 
 
@@ -50,6 +51,9 @@ class Inspection:
             speed = "compiled before" if self.cached else f"compiled in {self.seconds:.2f} s"
             fate = f"{kept}\n{speed}, {self.source.count(chr(10))} lines of code"
         return "\n".join(["step:", str(self.advance), "", "adjoint:", str(self.reverse), "", fate])
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from unspool.table import preformatted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Picture(ABC):
         try:
             figure = self._figure()
         except ImportError:
-            return f"<pre>{escape(str(self))}</pre>"
+            return preformatted(str(self))
         text = StringIO()
         figure.savefig(text, format="svg")
         return text.getvalue()[text.getvalue().index("<svg") :]

@@ -5,54 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from unspool.memory import human_bytes
-from unspool.observers import LoopReport, logs
+from unspool.observers import LoopReport, logs, table
 
 
 class Log(list[LoopReport]):
     """The reports of the loops that ran, in order; printed, it is a table."""
 
     def __str__(self) -> str:
-        head = (
-            "loop",
-            "policy",
-            "steps",
-            "run",
-            "×",
-            "saves",
-            "loads",
-            "predicted",
-            "measured",
-            "RSS",
-            "sweep s",
-            "unwind s",
-        )
-        rows = [head, *map(_row, self)]
-        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.rjust(w) if k > 1 else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        return "\n".join(line.rstrip() for line in lines)
+        return str(table(self))
 
-
-def _row(r: LoopReport) -> tuple[str, ...]:
-    return (
-        r.name,
-        str(r.policy),
-        f"{r.n_steps:,}",
-        f"{r.steps:,}",
-        f"{r.recomputation_factor:.2f}",
-        f"{r.saves:,}",
-        f"{r.loads:,}",
-        human_bytes(r.predicted_peak_bytes),
-        human_bytes(r.peak_bytes),
-        human_bytes(max(0, r.rss_growth_bytes)),
-        f"{r.seconds.get('sweep', 0.0):.3f}",
-        f"{r.seconds.get('unwind', 0.0):.3f}",
-    )
+    def _repr_html_(self) -> str:
+        return table(self)._repr_html_()
 
 
 @contextmanager

@@ -172,7 +172,8 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
 
 # --- views and in-place writes ----------------------------------------------------------------------------------------
 
-FROZEN = -1  # the version of a handle that must not be written
+FROZEN = -1  # the version of a handle from outside of a step, which must not be written in it
+LEAF = -2  # the version of a variable of a recording, whose gradient is that of its first value
 
 
 def _link(y: Any, x: Any, primitive: Primitive, params: dict[str, Any]) -> None:
@@ -220,6 +221,11 @@ def assign(handle: Traced, value: Any, lay: Callable[[Traced, Any], Any]) -> Non
     ``lay(base, value)`` gives the value the memory layout of the base, on which it depends what is a view of it later.
     """
     base = handle if handle.base is None else handle.base
+    if base.version == LEAF:
+        raise StateError(
+            f"a variable of shape {base.value.shape} of a recording was written in place, and its gradient would be "
+            "that of another value than it shows. Write into a copy: np.copy(x)."
+        )
     if base.version == FROZEN or base.listener.scope is not None:
         raise StateError(
             f"a traced array of shape {base.value.shape} from outside the loop was written inside a step. A step may "

@@ -19,7 +19,7 @@ def pretty(program: Program) -> str:
     ]
     for equation in program.equations:
         results = ", ".join(f"{var}: {var.type}" for var in equation.outputs)
-        params = [f"{key}={_param(value)}" for key, value in equation.params]
+        params = [f"{key}={param_text(value)}" for key, value in equation.params]
         call = f"{equation.primitive.name}({', '.join([*map(str, equation.operands), *params])})"
         rows.append((f"  {results} = {call}", equation.line))
     width = max((len(text) for text, line in rows if line), default=0)
@@ -31,12 +31,13 @@ def _const(value: np.ndarray) -> str:
     return repr(value.tolist()) if value.size <= _SHORT else f"const {value.flat[0].item()!r} ..."
 
 
-def _param(value: Any) -> str:
+def param_text(value: Any) -> str:
+    """A keyword of a primitive as one would write it: ``1:-1`` for a slice."""
     if isinstance(value, slice):
         parts = ["" if part is None else str(part) for part in (value.start, value.stop, value.step)]
         return ":".join(parts[:2] if value.step is None else parts)
     if isinstance(value, tuple):
-        return f"({', '.join(map(_param, value))}{',' * (len(value) == 1)})"
+        return f"({', '.join(map(param_text, value))}{',' * (len(value) == 1)})"
     if isinstance(value, np.ndarray):
         return _const(value)
     return repr(value)

@@ -19,6 +19,7 @@ import numpy as np
 
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
+from unspool.table import preformatted
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Program:
     def content(self) -> bytes:
         """A digest of all that the program is, its source lines apart."""
         lines = [" ".join([f"{var} {var.type}" for var in self.inputs])]
-        lines += [f"{var} {var.type} {np.ascontiguousarray(value).tobytes().hex()}" for var, value in self.consts]
+        lines += [f"{var} {var.type} {_digest(value)}" for var, value in self.consts]
         lines += [equation.content() for equation in self.equations]
         lines.append(" ".join([atom.content() for atom in self.outputs]))
         return hashlib.sha256("\n".join(lines).encode()).digest()
@@ -116,6 +117,14 @@ class Program:
         from unspool.ir.pretty import pretty
 
         return pretty(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
+
+
+def _digest(value: np.ndarray) -> str:
+    content = np.ascontiguousarray(value).tobytes()
+    return content.hex() if len(content) <= 64 else hashlib.sha256(content).hexdigest()
 
 
 def freeze(value: Any) -> Any:

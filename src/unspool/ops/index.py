@@ -159,6 +159,13 @@ getitem_primitive: Primitive = enrol(
 
 def getitem(x: Any, key: Any) -> Any:
     """``x[key]`` for a plain or traced array, with any key that NumPy takes."""
+    first, *rest = key if isinstance(key, tuple) and key else (key,)
+    if isinstance(first, Traced):
+        from unspool.ops.dynamic import is_index, row
+
+        if is_index(first):
+            found = bind(row, x, first)
+            return getitem(found, tuple(rest)) if rest else found
     return bind(getitem_primitive, x, index=as_index(key))
 
 

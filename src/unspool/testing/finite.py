@@ -18,7 +18,7 @@ import numpy as np
 from unspool.errors import UnspoolError
 from unspool.ir.listener import Traced, bind, primal
 from unspool.ir.primitive import Primitive
-from unspool.testing.witness import Ear, Operation, witness
+from unspool.witness import Ear, Operation, witness
 
 
 class NonFiniteError(UnspoolError, ArithmeticError):

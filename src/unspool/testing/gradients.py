@@ -13,11 +13,12 @@ import numpy as np
 from unspool.errors import InputError, UnspoolError, UnsupportedError
 from unspool.ir.listener import primal
 from unspool.layout import ArrayType
+from unspool.table import preformatted
 from unspool.testing.taylor import remainders
 from unspool.testing.vectors import is_float, moved, norm, precision, random_like, terms
-from unspool.testing.witness import Ear, Operation, is_loop, witness
 from unspool.transforms import jvp, vjp
 from unspool.tree import flatten, map_leaves
+from unspool.witness import Ear, Operation, is_loop, witness
 
 Function = Callable[..., Any]
 
@@ -96,6 +97,9 @@ class GradientReport:
                 "the function at this point; taylor_test shows which h still sees it."
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def check_grads(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from math import expm1, inf, isnan, log, log10, nan
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from unspool.custom import custom_vjp
 from unspool.loops import Policy, fori_loop
+from unspool.table import preformatted
 from unspool.testing.vectors import is_float, moved, norm, precision
 from unspool.transforms import vjp
 from unspool.tree import flatten, map_leaves
@@ -77,7 +77,7 @@ class AdjointGrowth:
         return "\n".join([*lines, f"rate: {self.rate:+.6g} per step", self.verdict])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return preformatted(str(self))
 
 
 def adjoint_growth(

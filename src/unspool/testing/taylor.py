@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from math import isnan, log, nan
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import InputError
+from unspool.table import Table
 from unspool.testing.vectors import moved, norm, pairing, precision, random_like
 from unspool.transforms import value_and_grad
 
@@ -89,16 +89,14 @@ class TaylorTable:
         )
 
     def __str__(self) -> str:
-        rows = self.rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, self.verdict])
+        return str(self._table())
 
     def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def _table(self) -> Table:
         head, *rows = self.rows()
-        cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        return f"<table><tr>{heads}</tr>{cells}</table><p>{escape(self.verdict)}</p>"
+        return Table(head, tuple(rows), note=self.verdict, left=())
 
 
 def _order(order: float) -> str:

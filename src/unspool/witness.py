@@ -24,7 +24,7 @@ from unspool.loop import Loop
 from unspool.loop_rules import loop_primitive, loop_vjp_primitive
 from unspool.plan import Auto
 from unspool.schedules import Online, Revolve
-from unspool.tracer import user_line
+from unspool.source_line import user_line
 from unspool.tree import flatten
 from unspool.variable import Variable
 
