@@ -18,7 +18,7 @@ import numpy as np
 from unspool.codegen.fuse import FILLED, Fusion
 from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read, summands
 from unspool.codegen.scalars import NOTHING, Code, Operand, Scalar, element, is_elementwise, text
-from unspool.ir.program import Atom, Equation, Literal, Program, Var
+from unspool.ir.program import Atom, Equation, Literal, Var
 
 LANES = 64
 """A sum runs in so many lanes, which are added up pairwise: the same bits however the loop is carried out."""
