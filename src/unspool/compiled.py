@@ -19,9 +19,9 @@ import numpy as np
 from unspool.adjoint import Adjoint, differentiate, outside
 from unspool.adjoint.fingerprint import Fingerprint, Unknown
 from unspool.closure import aside, lifted
-from unspool.codegen.build import Compiled, build, is_built
-from unspool.codegen.field_drive import FieldDrive
+from unspool.codegen.build import Compiled, CompiledNumbers, build, is_built
 from unspool.codegen.fallback import FlatStep, Surroundings
+from unspool.codegen.field_drive import FieldDrive
 from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import DetachedError, UnsupportedError
@@ -31,16 +31,16 @@ from unspool.layout import ArrayType
 from unspool.loop import Loop, progress_bar, reported, resident_bytes
 from unspool.memory import as_bytes
 from unspool.observers import LoopReport
-from unspool.plan import Auto, Plan, StepPrices, check_budget, choose, store_all
-from unspool.probe import SMALL, at_once, touch_seconds
+from unspool.plan import NEAR_BYTES, Auto, Plan, StepPrices, check_budget, choose, store_all
+from unspool.probe import SMALL, at_once, distant_seconds, touch_seconds
 from unspool.schedules import Schedule
 from unspool.tree import Structure
 
 _MEASURED_STEPS = 1000
 _HERE = dirname(__file__)
 
-COPY_SPEED = 5e9
-"""Bytes per second at which the driver copies a state."""
+COPY_SPEED, COUNT_SECONDS = 5e9, 1e-7
+"""Bytes per second at which the driver of numbers copies a state; seconds in which that of fields counts references."""
 
 
 class CompiledSweep:
@@ -136,25 +136,27 @@ class CompiledSweep:
         code = self._compiled
         prices = replace(StepPrices.untimed(code.state_bytes, code.residual_bytes), first_bytes=code.first_bytes)
         budget = as_bytes(policy.memory)
-        if prices.taped_bytes(self._n) <= min(budget, at_once()):
+        if prices.taped_bytes(self._n) <= min(budget, at_once(), NEAR_BYTES):
             return store_all(self._n, prices, budget)
         check_budget(prices, budget)
         return choose(self._n, self._timed(prices), budget)
 
     def _timed(self, prices: StepPrices) -> StepPrices:
-        """Time some steps on a copy of the state: machine code has no side effects."""
-        n = min(self._n, _MEASURED_STEPS, max(1, SMALL // max(1, prices.state_bytes)))
+        """Time some steps on a copy of the state: machine code has no side effects. The second time is the one that
+        counts, on memory that has been used before."""
+        n = min(self._n, _MEASURED_STEPS, max(2, NEAR_BYTES // max(1, prices.state_bytes + prices.residual_bytes)))
         xs = [x[:n] for x in self.xs]
-        seconds = []
-        for schedule in (None, store_all(n, prices, SMALL).schedule):
-            drive = self._new_drive(n, xs)
+        for _ in range(2):
+            seconds = []
+            for schedule in (None, store_all(n, prices, SMALL).schedule):
+                drive = self._new_drive(n, xs)
+                begin = perf_counter()
+                drive.forward(self.init, schedule)
+                seconds.append((perf_counter() - begin) / n)
             begin = perf_counter()
-            drive.forward(self.init, schedule)
+            drive.reverse([None] * len(self.init), [None] * len(self._adjoint.outputs))
             seconds.append((perf_counter() - begin) / n)
-        begin = perf_counter()
-        drive.reverse([None] * len(self.init), [None] * len(self._adjoint.outputs))
-        seconds.append((perf_counter() - begin) / n)
-        copy = prices.state_bytes / COPY_SPEED
+        copy = prices.state_bytes / COPY_SPEED if isinstance(self._compiled, CompiledNumbers) else COUNT_SECONDS
         return replace(
             prices,
             advance_seconds=seconds[0],
@@ -163,6 +165,7 @@ class CompiledSweep:
             save_seconds=copy,
             load_seconds=copy,
             touch_seconds=touch_seconds(),
+            distant_seconds=distant_seconds(),
         )
 
     def _account(self, phase: str, begin: float) -> None:

@@ -24,8 +24,9 @@ from unspool.stores import RamStore
 from unspool.stores.arena import keep_heap
 from unspool.tree import Structure
 
-ENOUGH_STEPS = 10_000
-"""From so many steps on, compile="auto" compiles: about a second saved on the tape pays for the compilation."""
+ENOUGH_STEPS, LARGE = 10_000, 10_000
+"""compile="auto" compiles loops of so many steps, and of fewer on states of more numbers than LARGE: about a second
+that is saved on the tape pays for the compilation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,15 +73,15 @@ class Loop:
             tick=None if bar is None else lambda verb: bar.update(),
         )
 
-    @property
-    def why_not_compiled(self) -> str | None:
-        """Why compilation is not even tried, if it is not."""
+    def why_not_compiled(self, state: State) -> str | None:
+        """Why compilation for states like this is not even tried, if it is not."""
         if self.compile is False:
             return "compile=False"
         if self.compile == "auto" and self.n_steps is None:
             return "the number of steps is not known"
-        if self.compile == "auto" and self.n_steps is not None and self.n_steps < ENOUGH_STEPS:
-            return f"fewer than {ENOUGH_STEPS:,} steps"
+        size = sum([np.size(leaf) for leaf in state])
+        if self.compile == "auto" and (self.n_steps or 0) * (1 + size / LARGE) < ENOUGH_STEPS:
+            return f"too few steps on {size:,} numbers: {self.n_steps:,}"
         return None
 
     def replay_error(self, step: int, position: int) -> str:

@@ -49,14 +49,15 @@ def _plainly(
     loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any] = ()
 ) -> tuple[Sequence[Any], Sequence[Any]]:
     """Run the loop forwards only, as it runs where there is a way back: with the same bits."""
-    if loop.why_not_compiled is None:
+    start = plain_state(init)
+    if loop.why_not_compiled(start) is None:
         from unspool.compiled import machine_code
 
-        compiled, _ = machine_code(loop, plain_state(init), plain_state(xs), values)
+        compiled, _ = machine_code(loop, start, plain_state(xs), values)
         if compiled is not None:
             return compiled.plainly()
     bar = progress_bar(loop, loop.n_steps) if loop.progress else None
-    state = plain_state(init)
+    state = start
     steps = loop.steps(state, plain_state(xs), values, bar)
     try:
         if loop.n_steps is not None:
@@ -73,7 +74,7 @@ def _plainly(
 
 def sweep_of(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any] = ()) -> Sweep | CompiledSweep:
     """A run of the loop: compiled where that can be and pays, else on the tape."""
-    reason = loop.why_not_compiled
+    reason = loop.why_not_compiled(init)
     if reason is None:
         from unspool.compiled import machine_code  # importing the compiler costs more than most loops
 

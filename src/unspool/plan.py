@@ -35,13 +35,18 @@ class Auto:
     memory: Memory = None
 
 
+NEAR_BYTES = 2**24
+"""Residuals of so many bytes are still in a cache when they are read again."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepPrices:
     """What one step and one snapshot cost: bytes and seconds, measured on real steps or given.
 
     ``turn_seconds`` is the price of recording and reversing at once, whatever the number of steps: the executor's own
     time, and the comparison of the state with what it was. ``touch_seconds`` is the price of a byte of memory that is
-    used for the first time. ``first_bytes`` is what the residuals of the first step of a leaf take more than those of
+    used for the first time, ``distant_seconds`` that of a byte of residuals which has left the caches (of NEAR_BYTES)
+    before it is read again. ``first_bytes`` is what the residuals of the first step of a leaf take more than those of
     the others, which share their state with the step before.
     """
 
@@ -55,6 +60,7 @@ class StepPrices:
     turn_seconds: float = 0.0
     touch_seconds: float = 0.0
     first_bytes: int = 0
+    distant_seconds: float = 0.0
 
     @classmethod
     def untimed(cls, state_bytes: int, residual_bytes: int) -> StepPrices:
@@ -194,6 +200,8 @@ def predict(
         + leaves * prices.turn_seconds
         + peak * prices.touch_seconds
     )
+    if prices.taped_bytes(min(leaf, n_steps)) > NEAR_BYTES:
+        seconds += n_steps * prices.residual_bytes * prices.distant_seconds
     return Prediction(schedule, n_steps, steps, saves, loads, peak, seconds)
 
 

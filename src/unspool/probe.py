@@ -192,3 +192,18 @@ def touch_seconds() -> float:
     first = _seconds(lambda: buffer.fill(1))
     second = _seconds(lambda: buffer.fill(2))
     return max(0.0, first - second) / n_bytes
+
+
+@cache
+def distant_seconds() -> float:
+    """Seconds that a byte costs more when it is written and read in memory instead of in a cache."""
+    far, near = np.zeros(2**23), np.zeros(2**17)  # 64 MB, 1 MB
+    rounds = len(far) // len(near)
+
+    def pass_over(buffer: np.ndarray, times: int) -> None:
+        for _ in range(times):
+            buffer.fill(1.0)
+            buffer.sum()
+
+    pass_over(far, 1)
+    return max(0.0, _seconds(lambda: pass_over(far, 1)) - _seconds(lambda: pass_over(near, rounds))) / far.nbytes

@@ -347,7 +347,7 @@ class FieldDrive:
 def carry_out(call: Call, addresses: Any) -> None:
     """Evaluate the equation of a call on arrays at their addresses."""
     equation = call.equation
-    operands = []
+    operands: list[Any] = []
     for atom, slot in zip(equation.operands, call.operands, strict=True):
         if isinstance(atom, Literal):
             operands.append(atom.value)
@@ -368,7 +368,8 @@ def blas(name: str) -> int:
     """The address of a function of BLAS."""
     from scipy.linalg import cython_blas
 
-    capsule = cython_blas.__pyx_capi__[name]
+    capsules: Any = cython_blas.__pyx_capi__
+    capsule = capsules[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
     api.PyCapsule_GetPointer.restype = ctypes.c_void_p
@@ -378,8 +379,9 @@ def blas(name: str) -> int:
 
 def _array(address: int, t: ArrayType) -> np.ndarray:
     """The float64 array at an address."""
-    buffer = (ctypes.c_double * max(t.size, 1)).from_address(address)
-    return np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
+    buffer: Any = (ctypes.c_double * max(t.size, 1)).from_address(address)
+    array: np.ndarray = np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
+    return array
 
 
 def _rows(value: Any) -> np.ndarray:

@@ -50,7 +50,7 @@ WITHIN = Fields.WITHIN
 WORK = Fields.WORK
 
 
-@njit  # type: ignore[misc]
+@njit
 def take(c: Any, cls: int) -> int:
     """A free buffer of a class."""
     pool, free = field(c[POOL], "i64[:, 5]", 64), field(c[FREE], "i64[:]", 64)
@@ -61,7 +61,7 @@ def take(c: Any, cls: int) -> int:
     return buffer
 
 
-@njit  # type: ignore[misc]
+@njit
 def release(c: Any, buffer: int) -> None:
     """One reference less to a buffer."""
     pool, free = field(c[POOL], "i64[:, 5]", 64), field(c[FREE], "i64[:]", 64)
@@ -73,7 +73,7 @@ def release(c: Any, buffer: int) -> None:
         pool[cls, 1] = pool[cls, 1] + 1
 
 
-@njit  # type: ignore[misc]
+@njit
 def hold(c: Any, buffer: int) -> None:
     """Refer to a buffer from a snapshot or a recorded step: that is what the memory of a policy counts."""
     pool, class_of = field(c[POOL], "i64[:, 5]", 64), field(c[CLASS_OF], "i64[:]", 64)
@@ -85,7 +85,7 @@ def hold(c: Any, buffer: int) -> None:
         c[PEAK_BYTES] = max(c[PEAK_BYTES], c[HELD_BYTES])
 
 
-@njit  # type: ignore[misc]
+@njit
 def let_go(c: Any, buffer: int) -> None:
     """Take such a reference back."""
     pool, class_of = field(c[POOL], "i64[:, 5]", 64), field(c[CLASS_OF], "i64[:]", 64)
@@ -96,7 +96,7 @@ def let_go(c: Any, buffer: int) -> None:
     release(c, buffer)
 
 
-@njit  # type: ignore[misc]
+@njit
 def is_short(c: Any, column: int) -> bool:
     """Whether a step may find too few buffers: column 3 counts what a step forward takes, 4 one back."""
     pool = field(c[POOL], "i64[:, 5]", 64)
@@ -106,7 +106,7 @@ def is_short(c: Any, column: int) -> bool:
     return False
 
 
-@njit  # type: ignore[misc]
+@njit
 def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
     """Set the addresses of the rows of this step: place, base, and bytes per step."""
     moving = field(c[MOVING], "i64[:, 3]", 64)
@@ -114,7 +114,7 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
         vector[moving[m, 0]] = moving[m, 1] + k * moving[m, 2]
 
 
-@njit  # type: ignore[misc]
+@njit
 def step_forward(c: Any, k: int, recording: bool) -> int:
     """One step, which is recorded or not."""
     vector, leaves = field(c[FORWARD], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
@@ -163,7 +163,7 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
     return failed
 
 
-@njit  # type: ignore[misc]
+@njit
 def step_back(c: Any, k: int) -> int:
     """The adjoint of one step."""
     vector, leaves = field(c[REVERSE], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
@@ -200,7 +200,7 @@ def step_back(c: Any, k: int) -> int:
     return failed
 
 
-@njit  # type: ignore[misc]
+@njit
 def leave(c: Any) -> None:
     """The state is not needed any more."""
     current = field(c[CURRENT], "i64[:]", 64)
@@ -210,7 +210,7 @@ def leave(c: Any) -> None:
             current[leaf] = -1
 
 
-@njit  # type: ignore[misc]
+@njit
 def find(c: Any, wanted: int) -> int:
     """The slot, from the top, that holds a step (-1: that is free)."""
     held = field(c[HELD], "i64[:]", 64)
@@ -220,7 +220,7 @@ def find(c: Any, wanted: int) -> int:
     return slot
 
 
-@njit  # type: ignore[misc]
+@njit
 def carry(c: Any, verb: int, step: int) -> None:
     """Save, load or drop the state before a step."""
     current, slots = field(c[CURRENT], "i64[:]", 64), field(c[SLOTS], "i64[:]", 64)

@@ -434,7 +434,7 @@ def _small_addition(
     uses = [e for e in equations if var in e.operands]
     if len(uses) != 1 or var in outputs or uses[0].primitive.name != "add" or uses[0].outputs[0].type != var.type:
         return None
-    (other,) = [a for a in uses[0].operands if a != var] or [None]
+    other = next((a for a in uses[0].operands if a != var), var)
     block = next((e for e in equations if other in e.outputs), None)
     if block is None or block.primitive.name != "place" or not is_basic(dict(block.params)["index"]):
         return None
@@ -448,8 +448,8 @@ def _small_addition(
 
 
 def _is_elementwise_of_inputs(atom: Atom, equations: list[Equation], var: Var) -> bool:
-    producers = {result: e for e in equations for result in e.outputs}
-    stack, seen = [atom], set()
+    producers: dict[Atom, Equation] = {result: e for e in equations for result in e.outputs}
+    stack, seen = [atom], set[Atom]()
     while stack:
         now = stack.pop()
         if now == var:

@@ -30,19 +30,19 @@ class Field(types.Type):
 
 
 @register_model(Field)
-class _FieldModel(models.PrimitiveModel):  # type: ignore[misc]
+class _FieldModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Field) -> None:
         super().__init__(manager, fe_type, _BYTE.as_pointer())
 
 
 @infer_global(operator.getitem)
-class _Load(AbstractTemplate):  # type: ignore[misc]
+class _Load(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         return signature(args[0].dtype, *args) if isinstance(args[0], Field) else None
 
 
 @infer_global(operator.setitem)
-class _Store(AbstractTemplate):  # type: ignore[misc]
+class _Store(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         return signature(types.none, *args[:2], args[0].dtype) if isinstance(args[0], Field) else None
 
@@ -90,11 +90,12 @@ def _mark(module: Any, instruction: Any, array: Field) -> None:
     instruction.set_metadata("noalias", others)
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[misc]
+@intrinsic(prefer_literal=True)
 def field(typing: Any, address: Any, description: Any, place: Any) -> Any:
     """The array of a type such as ``f64[3, 4]`` at an address; the length of the first axis may be ``:``."""
     kind, _, lengths = description.literal_value.rstrip("]").partition("[")
-    strides, n = [], 1
+    strides: list[int] = []
+    n = 1
     for length in reversed(lengths.split(", ") if lengths else ["1"]):
         strides.insert(0, n)
         n *= 1 if length == ":" else int(length)
@@ -106,7 +107,7 @@ def field(typing: Any, address: Any, description: Any, place: Any) -> Any:
     return array(address, description, place), code
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once, on any machine."""
 
@@ -117,13 +118,13 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return types.float64(a, b, c), code
 
 
-# --- functions at an address --------------------------------------------------------------------------------------------
+# --- functions at an address ------------------------------------------------------------------------------------------
 def _called(builder: Any, address: Any, result: Any, arguments: list[Any]) -> Any:
     kind = ir.FunctionType(result, [argument.type for argument in arguments]).as_pointer()
     return builder.call(builder.inttoptr(address, kind), arguments)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def call(typing: Any, function: Any, number: Any, addresses: Any) -> Any:
     """Call back into Python: ``i64 function(i64 number, i64* addresses)``, not zero if it failed."""
 
@@ -142,7 +143,7 @@ def _kernel(builder: Any, function: Any, block: Any) -> Any:
     return builder.load(result)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def kernel(typing: Any, function: Any, addresses: Any) -> Any:
     """Call a kernel, given the address of the addresses."""
 
@@ -152,7 +153,7 @@ def kernel(typing: Any, function: Any, addresses: Any) -> Any:
     return types.int64(function, addresses), code
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def kernel_at(typing: Any, function: Any, block: Any) -> Any:
     """Call a kernel on the block of addresses itself."""
 
@@ -182,7 +183,7 @@ def _int(builder: Any, value: Any) -> Any:
     return _at(builder, builder.trunc(value, ir.IntType(32)), ir.IntType(32))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def gemv(
     typing: Any, function: Any, turned: Any, rows: Any, columns: Any, matrix: Any, vector: Any, result: Any
 ) -> Any:
@@ -205,7 +206,7 @@ def gemv(
     return types.none(function, turned, rows, columns, matrix, vector, result), code
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def gemm(
     typing: Any,
     function: Any,

@@ -206,9 +206,9 @@ def _reshaped(shape: Shape, source: Shape, index: Index) -> list[Piece] | None:
 
 def _rolled(shifts: tuple[int, ...], axes: tuple[int, ...], shape: Shape, index: Index) -> Iterator[Piece]:
     total = [0] * len(shape)
-    for shift, axis in zip(shifts, axes, strict=True):
-        total[axis] = (total[axis] + shift) % max(1, shape[axis])
-    choices = []
+    for by, k in zip(shifts, axes, strict=True):
+        total[k] = (total[k] + by) % max(1, shape[k])
+    choices: list[list[tuple[Axis, Bound | bool]]] = []
     for axis, n, shift in zip(index, shape, total, strict=True):
         d, scale, offset = axis
         if shift == 0:

@@ -18,7 +18,7 @@ import numpy as np
 from unspool.codegen.fuse import FILLED, Fusion
 from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read, summands
 from unspool.codegen.scalars import Code, Operand, Scalar, element, is_elementwise, text
-from unspool.ir.program import Atom, Equation, Literal, Program, Var
+from unspool.ir.program import Atom, Equation, Literal, Var
 
 LANES = 64
 """A sum runs in so many lanes, which are added up pairwise: the same bits however the loop is carried out."""
@@ -243,7 +243,7 @@ class Kernel:
         rest: dict[Shape, list[Target]] = {}
         for found in self.targets.values():
             for target in found:
-                if id(target) not in direct and self.arrays.get(target.atom) is not target.array:  # type: ignore[call-overload]
+                if id(target) not in direct and self.arrays.get(target.atom) is not target.array:  # type: ignore[arg-type]
                     rest.setdefault(target.array.shape, []).append(target)
         for targets in rest.values():
             self._nest(targets[0].array.shape, targets, {})
@@ -382,7 +382,7 @@ class Kernel:
         self._n_nests += 1
         domain: Box = tuple([(0, n) for n in shape])
         group = {var: moved(identity(var.type.shape), origin) for var, origin in origins.items()}
-        placed = [_Placed(t, origins.get(t.atom, (0,) * len(shape)), domain) for t in targets]  # type: ignore[call-overload]
+        placed = [_Placed(t, origins.get(t.atom, (0,) * len(shape)), domain) for t in targets]  # type: ignore[arg-type]
         parts = [*_boxes(domain, self._wide(placed, group, domain))]
         widest = max([box for box, inside in parts if inside], key=_volume, default=domain)
         for p in placed if domain else []:
@@ -589,7 +589,7 @@ class Kernel:
             self.lines += [f"for i0 in range({whole}, {rows}):", *[f"    {line}" for line in added(1)]]
 
     def _gemm(
-        self, a: int, b: int, result: int, sizes: tuple[Any, Any, Any], turned: bool, flipped: bool, beta: float = 0.0
+        self, a: int, b: int, result: int, sizes: tuple[Any, ...], turned: bool, flipped: bool, beta: float = 0.0
     ) -> str:
         rows, columns, inner = sizes
         function = self._slots.function("dgemm")

@@ -29,7 +29,7 @@ N_SLOTS = Numbers.N_SLOTS
 DEPTH = Numbers.DEPTH
 
 
-@njit  # type: ignore[misc]
+@njit
 def find(c: Any, wanted: int) -> int:
     """The slot, from the top, that holds a step (-1: that is free)."""
     held = field(c[HELD], "i64[:]", 64)
@@ -39,7 +39,7 @@ def find(c: Any, wanted: int) -> int:
     return slot
 
 
-@njit  # type: ignore[misc]
+@njit
 def carry(c: Any, verb: int, step: int) -> None:
     """Save, load or drop the state before a step."""
     state, slots, held = field(c[STATE], "f64[:]", 64), field(c[SLOTS], "f64[:]", 64), field(c[HELD], "i64[:]", 64)

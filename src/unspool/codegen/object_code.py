@@ -91,7 +91,8 @@ def _surroundings() -> str:
 
 # --- compiled ---------------------------------------------------------------------------------------------------------
 def _compile(text: str, names: Sequence[str], key: str) -> ObjectCode:
-    from numba.core import compiler, types
+    from numba import types
+    from numba.core import compiler
     from numba.core.errors import NumbaError
     from numba.core.registry import cpu_target
 
