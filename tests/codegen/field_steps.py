@@ -253,9 +253,6 @@ def _moved(state: list[Any], fresh: list[Any], how: int) -> list[Any]:
     return new
 
 
-TABLE = np.sin(np.arange(30.0)).reshape(5, 6)
-
-
 def is_whole(k: Any) -> bool:
     """Whether the number of a step is an integer, known or traced."""
     return isinstance(k, int) or k.dtype.kind == "i"
@@ -267,7 +264,7 @@ def make_step(lines: list[tuple[int, int, int, int]], how: int) -> Callable[...,
     def step(k: Any, state: list[Any], x: Any, captures: list[Any]) -> tuple[list[Any], list[Any]]:
         known = [*state, *captures, x, (0.1 * np.sin(0.3 * k) + (k % 3) * 0.1 - (k // 2) * 0.05) * captures[2]]
         if is_whole(k):
-            known += [TABLE[k % 5] * captures[2], TABLE[-1 - k % 3, 2] * captures[1][(k + 1) % 4]]
+            known += [captures[3][k % 5], captures[3][-1 - k % 3, 2] * captures[1][(k + 1) % 4]]
             known += [u[(2 * k + n) % np.shape(u)[0]] for n, u in enumerate(state) if np.size(u) and np.ndim(u)]
         for which, i, j, r in lines:
             a, b = known[-1 - i % len(known)], known[j % len(known)]
@@ -304,7 +301,7 @@ SHAPES = st.sampled_from(
         ((1,), (30,)),
     ]
 )
-CAPTURES = ((7,), (4, 4), ())
+CAPTURES = ((7,), (4, 4), (), (5, 6))
 
 
 def arrays(shapes: Any, turn: float = 0.0) -> list[Any]:

@@ -98,8 +98,9 @@ def keys(draw: Any, shape: tuple[int, ...], steps: tuple[int, ...] | None = None
         parts.append(part)
     for _ in range(draw(st.integers(0, 2))):
         parts.insert(draw(st.integers(0, len(parts))), None)
-    if draw(st.booleans()) and all(part is None or isinstance(part, slice) for part in parts):
-        parts.insert(draw(st.integers(0, len(parts))), Ellipsis)
+    if draw(st.booleans()):  # behind the numbers, so that these count the axes that they were drawn for
+        behind = max([k + 1 for k, part in enumerate(parts) if isinstance(part, int)], default=0)
+        parts.insert(draw(st.integers(behind, len(parts))), Ellipsis)
     return tuple(parts)
 
 
