@@ -35,26 +35,26 @@ def _names(fusion: Fusion, variables: Any) -> list[str]:
 
 # --- kinds ------------------------------------------------------------------------------------------------------------
 KINDS: list[tuple[str, Any, list[np.ndarray]]] = [
-    ("fused", lambda u: np.sin(u), [U]),
+    ("fused", np.sin, [U]),
     ("fused", lambda u: u[::-2], [U]),
     ("fused", lambda u: np.roll(u, 3), [U]),
     ("fused", lambda u: np.where(u > 0, u, 1.0), [U]),
     ("fused", lambda u: np.reshape(u, (40, 1)), [U]),
-    ("fused", lambda u: np.sum(u), [U[:SMALL]]),
-    ("sum", lambda u: np.sum(u), [U]),
+    ("fused", np.sum, [U[:SMALL]]),
+    ("sum", np.sum, [U]),
     ("sum", lambda u: np.max(u, axis=1), [M]),
-    ("call", lambda u: np.sum(u), [U[:0]]),
-    ("call", lambda u: np.prod(u), [U]),
+    ("call", np.sum, [U[:0]]),
+    ("call", np.prod, [U]),
     ("view", lambda u: np.reshape(u, (8, 5)), [U]),
-    ("filled", lambda u: np.zeros_like(u), [U]),
+    ("filled", np.zeros_like, [U]),
     ("product", lambda u, m: m @ u, [U, M]),
-    ("product", lambda u, v: np.dot(u, v), [U, V]),
+    ("product", np.dot, [U, V]),
     ("product", lambda m, n: m @ n, [M, M]),
     ("call", lambda m: np.stack([m, m]) @ m, [M]),
     ("call", lambda u, m: np.linalg.solve(m, u), [U, M]),
     ("call", lambda u: u[np.array([0, 5, 0])], [U]),
     ("call", lambda u: bind(place, u, index=(slice(0, 80, 2),), shape=(80,)), [U]),
-    ("call", lambda u: np.cumsum(u), [U]),
+    ("call", np.cumsum, [U]),
     ("call", lambda m: np.linalg.eigh(m)[1], [M]),
 ]
 
@@ -83,7 +83,11 @@ def test_only_results_and_what_works_on_memory_are_stored() -> None:
 
 def test_what_is_dear_and_asked_for_several_times_is_stored_and_what_is_cheap_is_not() -> None:
     def stencil(f: Any) -> Any:
-        return lambda u: (lambda w: w[2:] + w[:-2] - 2 * w[1:-1])(f(u))
+        def of(u: Any) -> Any:
+            w = f(u)
+            return w[2:] + w[:-2] - 2 * w[1:-1]
+
+        return of
 
     dear = _fusion(stencil(lambda u: np.exp(np.sin(u))), U)
     assert {"exp", "subtract"}.issubset(_names(dear, dear.stored))
@@ -124,7 +128,11 @@ def test_values_of_one_domain_share_a_nest_and_wait_for_nothing() -> None:
 
 
 def test_a_value_that_is_read_beside_itself_is_finished_first() -> None:
-    fusion = _fusion(lambda u: (lambda w: (w, np.roll(w, 1) + w, w * 2))(np.exp(np.sin(u))), U)
+    def f(u: Any) -> Any:
+        w = np.exp(np.sin(u))
+        return w, np.roll(w, 1) + w, w * 2
+
+    fusion = _fusion(f, U)
     assert [len(group.values) for stage in fusion.stages for group in stage.nests] == [2, 1]
 
 
