@@ -17,7 +17,7 @@ import numpy as np
 
 from unspool.codegen.fuse import FILLED, Fusion
 from unspool.codegen.indices import Bound, Index, Piece, Shape, broadcast, identity, moved, pieces, read, summands
-from unspool.codegen.scalars import NOTHING, Code, Operand, Scalar, element, is_elementwise, text
+from unspool.codegen.scalars import Code, Operand, Scalar, element, is_elementwise, text
 from unspool.ir.program import Atom, Equation, Literal, Var
 
 LANES = 64
@@ -345,7 +345,7 @@ class Kernel:
             for piece in found:
                 if all(_holds(bound, scope.box) for bound in piece.bounds):
                     return self.at(scope, equation.operands[piece.operand], piece.index, guard)
-            return NOTHING
+            return 0.0  # and not NOTHING: strips have a zero there, and other kernels other boxes
         return self._selected(scope, equation, found, guard)
 
     def _selected(self, scope: _Scope, equation: Equation, found: list[Piece], guard: tuple[Bound, ...]) -> Operand:
@@ -357,7 +357,7 @@ class Kernel:
             within = (*guard, *(b for b in piece.bounds if b not in guard))
             value = self.at(scope, equation.operands[piece.operand], piece.index, within)
             conditions = _conditions(piece.bounds, scope.domain)
-            if result == 0.0 and self._is_load(scope, equation.operands[piece.operand], piece.index):
+            if text(result) == "0.0" and self._is_load(scope, equation.operands[piece.operand], piece.index):
                 result = value  # zero outside of the bounds, as it is
             elif conditions:
                 result = scope.code.apply(f"({{0}} if {conditions} else {{1}})", (value, result))
