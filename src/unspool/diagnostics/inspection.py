@@ -23,7 +23,8 @@ class Inspection:
     """A step as the compiler sees it; printed, both programs and the facts.
 
     ``residual_bytes`` are what each further recorded step keeps: of a step on numbers its state, of one on fields what
-    costs more to compute again. ``source`` is the Numba module, or None with the ``reason`` why the step is not compiled.
+    costs more to compute again. ``source`` is the Numba module, or None with the ``reason`` why the step is not
+    compiled.
     """
 
     adjoint: Adjoint
