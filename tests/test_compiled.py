@@ -475,12 +475,19 @@ def _buffered(i: Any, u: Any, buffer: Any = np.zeros(2)) -> Any:  # noqa: B008
     return u * 0.9 + buffer[0] * 0.0
 
 
+def _reads_a_number_that_was_written(i: Any, u: Any) -> Any:
+    number = u[i % 3]
+    u *= 0.5
+    return u * 0.9 + 0.1 * number
+
+
 @pytest.mark.parametrize(
     "step",
     [
         lambda i, u: u * DATA[i],
         lambda i, u: u + u[i % 3] * DATA[-1 - i],
         lambda i, u: u * MATRIX[i] + MATRIX[i, 1] * MATRIX[i + 2, ::-1],
+        _reads_a_number_that_was_written,
     ],
 )
 def test_arrays_are_indexed_by_the_number_of_the_step(step: Any) -> None:
@@ -492,6 +499,45 @@ def test_arrays_are_indexed_by_the_number_of_the_step(step: Any) -> None:
     _close([found[0][0], *found[0][1]], [expected[0], *expected[1]])
     for value, back in found:
         assert same_bits([value, *back], [found[0][0], *found[0][1]])
+
+
+def _writes_a_row(i: Any, u: Any) -> Any:
+    row = u[i % 3]
+    row *= 0.5
+    return u * 0.9
+
+
+def _writes_a_part_of_a_row(i: Any, u: Any) -> Any:
+    part = u[i % 3, 1:][::-1]
+    part += 0.25
+    return u * 0.9
+
+
+def _writes_a_number(i: Any, u: Any) -> Any:
+    number = u[:, 1][i % 3, ...]
+    number *= 0.5
+    return u * 0.9
+
+
+def _reads_a_row_that_was_written(i: Any, u: Any) -> Any:
+    row = u[i % 3]
+    u *= 0.5
+    return u * 0.9 + row
+
+
+@pytest.mark.parametrize(
+    "step", [_writes_a_row, _writes_a_part_of_a_row, _writes_a_number, _reads_a_row_that_was_written]
+)
+def test_a_row_at_the_number_of_the_step_is_a_view_and_so_not_compiled_where_it_matters(
+    step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(u: Any, **options: Any) -> Any:
+        return np.sum(fori_loop(0, 4, step, u, policy="none", **options) ** 2)
+
+    with pytest.raises(UnsupportedError, match="a row at an index that only the step knows"):
+        grad(lambda u: loss(u, compile=True))(MATRIX)
+    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 4)
+    assert same_bits(grad(loss)(MATRIX), grad(lambda u: loss(u, compile=False))(MATRIX))
 
 
 def test_an_index_outside_of_an_array_is_told_with_the_step() -> None:

@@ -117,7 +117,7 @@ class FieldDrive:
         if schedule is not None:
             return all_batches(schedule, self.n_steps)
         row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
-        return iter([Batch(row, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
+        return iter([Batch(row, 1, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
 
     def _carry_out(self, batch: Batch) -> None:
         self.steps += batch.steps

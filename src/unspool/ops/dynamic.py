@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unspool.ir.listener import Traced, bind
+from unspool.errors import UnsupportedError
+from unspool.ir.listener import Traced, bind, fresh, resolve
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import general
@@ -38,6 +39,29 @@ place_row: Primitive = general(
     samples=lambda: [((some(3), 2), {"n": 4}), ((some(), -1), {"n": 3})],
 )
 """Zeros of n rows, of which row k is the part: the transpose of `row`."""
+
+
+def _refused(*_: Any, **__: Any) -> Any:
+    raise UnsupportedError(
+        "a row at an index that only the step knows, u[k], was written in place, or read after its array had been "
+        "written. NumPy makes it a view; a compiled step makes it a value. Take a copy, np.copy(u[k]), or use "
+        "compile=False."
+    )
+
+
+_shown = Primitive("row", lambda x: x[0], type_rule=_refused, put=_refused)
+"""How a view comes from an array by such an index: neither is it taken anew, nor written."""
+
+
+def row_of(x: Any, k: Any, *, is_view: bool) -> Any:
+    """``x[k]`` for an integer that a program will know."""
+    found, whole = bind(row, x, k), resolve(x)
+    if is_view and isinstance(found, Traced) and isinstance(whole, Traced):
+        whole = fresh(whole)
+        found.base = whole if whole.base is None else whole.base
+        found.path = (*whole.path, (_shown, {}))
+        found.version = found.base.version
+    return found
 
 
 def is_index(part: Any) -> bool:

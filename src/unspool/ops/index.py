@@ -161,10 +161,10 @@ def getitem(x: Any, key: Any) -> Any:
     """``x[key]`` for a plain or traced array, with any key that NumPy takes."""
     first, *rest = key if isinstance(key, tuple) and key else (key,)
     if isinstance(first, Traced):
-        from unspool.ops.dynamic import is_index, row
+        from unspool.ops.dynamic import is_index, row_of
 
         if is_index(first):
-            found = bind(row, x, first)
+            found = row_of(x, first, is_view=bool(rest) or len(x.shape) > 1)  # one number of a vector is a copy
             return getitem(found, tuple(rest)) if rest else found
     return bind(getitem_primitive, x, index=as_index(key))
 
