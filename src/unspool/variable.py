@@ -18,6 +18,7 @@ from unspool.ir.listener import Traced, assign, bind, fresh, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
 from unspool.ops.index import getitem, same_place, store
+from unspool.ops.outside import refuse_to_scipy
 from unspool.ops.table import name_of
 
 
@@ -138,6 +139,7 @@ class Variable(Traced):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         """Refuse: the array would carry no derivative."""
+        refuse_to_scipy(self.shape)
         raise DetachedError(
             f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, "
             "which would lose its derivative. Make the array that receives it with np.zeros_like(x) or "
@@ -155,6 +157,7 @@ class Variable(Traced):
 
     # --- what would detach ------------------------------------------------------------------------------------------
     def _detached(self, by: str) -> NoReturn:
+        refuse_to_scipy(self.shape)
         raise DetachedError(
             f"{by} of a traced value of shape {self.shape} would give a plain number without its derivative. Use the "
             "NumPy function of the same name (np.sin for math.sin), store it in an array made with np.zeros_like(x) or "
