@@ -52,10 +52,12 @@ class Entry:
 
 FURTHER = ("unspool.ops.further",)  # the module that enrols the rarer families of NumPy
 LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules enrol them when one is met
-    "scipy.linalg": tuple(
-        f"unspool.ops.{family}" for family in ("systems", "factors", "matrix_functions", "structured", "spectra")
-    ),
-    "scipy.special": ("unspool.ops.special",),
+    f"scipy.{package}": tuple(f"unspool.ops.{family}" for family in families.split())
+    for package, families in (
+        ("fft", "scipy_fft cosine"),
+        ("linalg", "systems factors matrix_functions structured spectra"),
+        ("special", "special"),
+    )
 }
 
 

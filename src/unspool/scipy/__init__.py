@@ -17,9 +17,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-ROOMS = ("linalg",)
+ROOMS = ("fft", "linalg")
 
-__all__ = ["linalg"]
+__all__ = ["fft", "linalg"]
 
 
 def __getattr__(name: str) -> Any:
