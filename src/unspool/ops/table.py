@@ -56,6 +56,7 @@ LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules en
     for package, families in (
         ("fft", "scipy_fft cosine"),
         ("linalg", "systems factors matrix_functions structured spectra"),
+        ("signal", "signals"),
         ("special", "special"),
     )
 }
