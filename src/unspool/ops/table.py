@@ -55,6 +55,7 @@ LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules en
     f"scipy.{package}": tuple(f"unspool.ops.{family}" for family in families.split())
     for package, families in (
         ("fft", "scipy_fft cosine"),
+        ("integrate", "quadrature"),
         ("linalg", "systems factors matrix_functions structured spectra"),
         ("signal", "signals"),
         ("special", "special"),
