@@ -66,7 +66,8 @@ def test_bad_points() -> None:
     for f in RULES:
         with pytest.raises(ValueError):
             unspool.vjp(lambda y, f=f: f(y, x=np.arange(3.0)), some(4))
-        with pytest.raises(ValueError, match="x"):
+    for f in RULES[1:]:
+        with pytest.raises(ValueError, match="x must be 1-D"):
             unspool.vjp(lambda y, f=f: f(y, x=np.zeros((2, 2))), some(2, 2, 2))
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from itertools import takewhile
 from typing import Any, TypeVar
 
@@ -56,7 +57,9 @@ LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules en
     for package, families in (
         ("fft", "scipy_fft cosine"),
         ("integrate", "quadrature"),
+        ("interpolate", "interpolators splines"),
         ("linalg", "systems factors matrix_functions structured spectra"),
+        ("ndimage", "images"),
         ("signal", "signals"),
         ("special", "special"),
     )
@@ -140,3 +143,9 @@ def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
         return call
 
     return decorate
+
+
+def enrol_class(theirs: type, ours: type) -> None:
+    """Let a class answer for one of SciPy's; what its constructor takes is modelled."""
+    names = list(signature(ours).parameters)
+    TABLE[theirs] = Entry(name_of(theirs), ours, len(names), frozenset(names))
