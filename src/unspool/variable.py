@@ -18,7 +18,7 @@ from unspool.ir.listener import Traced, assign, bind, fresh, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
 from unspool.ops.index import getitem, same_place, store
-from unspool.ops.outside import refuse_to_scipy
+from unspool.ops.outside import refuse_to_scipy, waits_for_reflection
 from unspool.ops.table import name_of
 
 
@@ -137,8 +137,10 @@ class Variable(Traced):
             return result if out is None else _into(out, result, entry.name)
         return entry(*args, **kwargs)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        """Refuse: the array would carry no derivative."""
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        """Refuse: the array would carry no derivative. ``matrix @ x`` of a sparse matrix finds that x can do it."""
+        if waits_for_reflection():
+            return np.array(None)
         refuse_to_scipy(self.shape)
         raise DetachedError(
             f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, "

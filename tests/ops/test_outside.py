@@ -15,7 +15,7 @@ import scipy.special
 import scipy.stats
 
 import unspool
-from unspool.errors import DetachedError
+from unspool.errors import DetachedError, UnsupportedError
 
 A = np.eye(3) * 3 + 0.1
 T = np.arange(3.0)
@@ -56,3 +56,15 @@ def test_the_users_own_mistake_inside_a_callback_is_not_blamed_on_scipy() -> Non
 
     with pytest.raises(DetachedError, match=r"^a traced value of shape"):
         unspool.vjp(f, T)
+
+
+def test_what_behaves_as_an_array_and_is_none_is_refused_as_an_operand() -> None:
+    class Series:
+        __array_priority__ = 1000
+
+        def __rmul__(self, other: Any) -> str:
+            return "something else"
+
+    for call in (lambda x: x * Series(), lambda x: np.multiply(x, Series()), lambda x: Series() @ x):
+        with pytest.raises((UnsupportedError, TypeError), match="Series"):
+            unspool.vjp(call, T)

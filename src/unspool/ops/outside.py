@@ -1,4 +1,6 @@
-"""SciPy's plain functions do not ask a traced value for its rule, they ask for its array: which of them does it now.
+"""What is no array: SciPy's functions, to which a traced value is one, and sparse matrices beside it.
+
+SciPy's plain functions do not ask a traced value for its rule, they ask for its array: which of them does it now.
 
 Only an error looks this up, so that it costs nothing where all is well.
 """
@@ -8,11 +10,49 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import FrameType
+from typing import Any
 
-from unspool.errors import DetachedError
+import numpy as np
+
+from unspool.errors import DetachedError, UnsupportedError
+from unspool.ir.listener import Traced, beside
+from unspool.ir.primitive import Primitive
 from unspool.ops.table import public_part
 
 _ROOT = __package__.split(".")[0]
+
+
+class Holder:
+    """An object that is no array and holds traced values: a sparse matrix of them."""
+
+    pattern: Any
+    data: Any
+    __array_ufunc__ = None  # let `array @ matrix` come to __rmatmul__
+    __array_priority__ = 20.0
+
+
+def _beside(primitive: Primitive, args: tuple[Any, ...]) -> Any:
+    """An operation on a traced array and what is no array of NumPy's but behaves as one: a sparse matrix."""
+    for arg in args:
+        kind = type(arg)
+        sparse = isinstance(arg, Holder) or public_part(kind.__module__) == "scipy.sparse"
+        if hasattr(arg, "__array_priority__") and not sparse and not isinstance(arg, Traced | np.ndarray | np.generic):
+            raise UnsupportedError(
+                f"{primitive.name}: an operand of type {kind.__name__} beside a traced array. Turn it into an array "
+                "with np.asarray first."
+            )
+    return import_module(f"{__package__}.sparse_arrays").operated(primitive.name, args)
+
+
+beside.append(_beside)
+
+
+def waits_for_reflection() -> bool:
+    """Whether SciPy is computing ``matrix @ x``, and asks x for an array only to find out if x can do it itself."""
+    frame: FrameType | None = sys._getframe(2)
+    if frame is None or _package(frame) != "scipy" or frame.f_code.co_name != "_matmul_dispatch":
+        return False
+    return frame.f_back is not None and frame.f_back.f_code.co_name == "__matmul__"
 
 
 def refuse_to_scipy(shape: tuple[int, ...]) -> None:
@@ -21,11 +61,15 @@ def refuse_to_scipy(shape: tuple[int, ...]) -> None:
     if name is None:
         return
     instead = _counterpart(name)
-    way_out = (
-        f"Use {instead}, which is the same function and takes traced values too."
-        if instead is not None
-        else "Write it with functions of the function table, or give it a rule with unspool.custom_vjp."
-    )
+    if name.startswith("scipy.sparse.") and name.endswith(("_array", "_matrix")):
+        way_out = (
+            "Write matrix @ x for a product of matrices, x * matrix with the traced value first for a scaled one, and "
+            "make matrices of traced numbers with unspool.scipy.sparse."
+        )
+    elif instead is not None:
+        way_out = f"Use {instead}, which is the same function and takes traced values too."
+    else:
+        way_out = "Write it with functions of the function table, or give it a rule with unspool.custom_vjp."
     raise DetachedError(
         f"{name} was given a traced value of shape {shape}, which SciPy would turn into a plain array without its "
         f"derivative. {way_out}"

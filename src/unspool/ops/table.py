@@ -61,6 +61,8 @@ LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules en
         ("linalg", "systems factors matrix_functions structured spectra"),
         ("ndimage", "images"),
         ("signal", "signals"),
+        ("sparse", "sparse_constructors"),
+        ("sparse.linalg", "sparse_systems"),
         ("special", "special"),
     )
 }

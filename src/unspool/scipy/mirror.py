@@ -9,6 +9,7 @@ from typing import Any
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import Traced
 from unspool.ops import TABLE
+from unspool.ops.outside import Holder
 from unspool.ops.table import name_of
 
 _NESTS = (list, tuple)
@@ -37,4 +38,4 @@ def mirrored(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def any_traced(values: Iterable[Any]) -> bool:
     """Whether there is a traced value among these, or in lists and tuples among them."""
-    return any(isinstance(v, Traced) or (v.__class__ in _NESTS and any_traced(v)) for v in values)
+    return any(isinstance(v, Traced | Holder) or (v.__class__ in _NESTS and any_traced(v)) for v in values)
