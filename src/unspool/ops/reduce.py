@@ -31,13 +31,14 @@ _SHAPES = (
 )
 
 
-def _reduced(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
+def reduced(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
+    """The type of a reduction."""
     kept = [1 if k in axis else d for k, d in enumerate(x.shape) if keepdims or k not in axis]
     return ArrayType(np.dtype(dtype or x.dtype), tuple(kept))
 
 
 def _summed(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
-    return _reduced(x, axis, keepdims, dtype or np.add.reduce(np.empty(0, x.dtype)).dtype)
+    return reduced(x, axis, keepdims, dtype or np.add.reduce(np.empty(0, x.dtype)).dtype)
 
 
 # --- sum --------------------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def extremum(ufunc: np.ufunc, *, name: str) -> Primitive:
         lambda x, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims),
         _extremum_vjp,
         name=name,
-        type_rule=_reduced,
+        type_rule=reduced,
         jvp=_extremum_jvp,
         samples=lambda: _SHAPES,
     )

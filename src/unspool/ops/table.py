@@ -63,7 +63,8 @@ LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules en
         ("signal", "signals"),
         ("sparse", "sparse_constructors"),
         ("sparse.linalg", "sparse_systems"),
-        ("special", "special"),
+        ("special", "special special_more"),
+        ("stats", "distributions"),
     )
 }
 

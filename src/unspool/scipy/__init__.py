@@ -17,9 +17,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-ROOMS = ("fft", "integrate", "interpolate", "linalg", "ndimage", "signal", "sparse")
+ROOMS = ("fft", "integrate", "interpolate", "linalg", "ndimage", "signal", "sparse", "special", "stats")
 
-__all__ = ["fft", "integrate", "interpolate", "linalg", "ndimage", "signal", "sparse"]
+__all__ = ["fft", "integrate", "interpolate", "linalg", "ndimage", "signal", "sparse", "special", "stats"]
 
 
 def __getattr__(name: str) -> Any:
