@@ -12,8 +12,8 @@ import numpy as np
 from unspool.ir.listener import bind, primal
 from unspool.ir.primitive import Primitive, Pull, Read
 from unspool.layout import ArrayType
+from unspool.ops.averages import root
 from unspool.ops.families import cast, general, unbroadcast
-from unspool.ops.reduce import root
 from unspool.ops.samples import some
 from unspool.ops.shape import Axes, axes_of
 from unspool.ops.table import enrol, implements

@@ -44,6 +44,29 @@ for _function in (np.argmax, np.argmin):
     query(_function, "axis", "keepdims")
 for _function in (np.all, np.any):
     query(_function, "axis", "keepdims")
+_ALL, _ANY = TABLE[np.all], TABLE[np.any]
+
+
+@implements(np.all)
+def _all(a: Any, axis: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
+    chosen = a if where is True else np.logical_or(a, np.logical_not(where))
+    return (
+        _ALL(chosen, axis=axis, keepdims=keepdims)
+        if isinstance(chosen, Traced)
+        else np.all(chosen, axis, None, keepdims)
+    )
+
+
+@implements(np.any)
+def _any(a: Any, axis: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
+    chosen = a if where is True else np.logical_and(a, where)
+    return (
+        _ANY(chosen, axis=axis, keepdims=keepdims)
+        if isinstance(chosen, Traced)
+        else np.any(chosen, axis, None, keepdims)
+    )
+
+
 query(np.count_nonzero, "axis", "keepdims")
 query(np.argsort, "axis", "kind", "stable")
 query(np.argpartition, "kth", "axis", samples=lambda: [((some(5),), {"kth": 2})])
@@ -51,6 +74,7 @@ for _function in (np.nonzero, np.flatnonzero, np.argwhere):
     query(_function, type_rule=_depends_on_values(_function.__name__))
 query(np.searchsorted, "side", n_arrays=2, samples=lambda: [((np.arange(4.0), some(3)), {})])
 query(np.digitize, "right", n_arrays=2, samples=lambda: [((some(3), np.arange(4.0)), {})])
+query(np.isin, "assume_unique", "invert", n_arrays=2)
 query(np.array_equal, "equal_nan", n_arrays=2)
 query(np.array_equiv, n_arrays=2)
 query(np.isclose, "rtol", "atol", "equal_nan", n_arrays=2)
@@ -77,6 +101,31 @@ def _ndim(a: Any) -> int:
 @implements(np.size)
 def _size(a: Any, axis: int | None = None) -> int:
     return int(a.size if axis is None else a.shape[axis])
+
+
+@implements(np.tril_indices_from)
+def _tril_indices_from(arr: Any, k: int = 0) -> Any:
+    m, n = _sides(arr)
+    return np.tril_indices(m, k, n)
+
+
+@implements(np.triu_indices_from)
+def _triu_indices_from(arr: Any, k: int = 0) -> Any:
+    m, n = _sides(arr)
+    return np.triu_indices(m, k, n)
+
+
+def _sides(arr: Any) -> tuple[int, int]:
+    if arr.ndim != 2:
+        raise ValueError("input array must be 2-d")
+    return arr.shape[0], arr.shape[1]
+
+
+@implements(np.diag_indices_from)
+def _diag_indices_from(arr: Any) -> Any:
+    if arr.ndim < 2 or len(set(arr.shape)) > 1:
+        raise ValueError("All dimensions of input must be of equal length")
+    return np.diag_indices(arr.shape[0], arr.ndim)
 
 
 @implements(np.iscomplexobj)
