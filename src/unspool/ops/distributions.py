@@ -7,6 +7,7 @@ chi2. The values are SciPy's to rounding. Outside of its support a density is ze
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Parameter, Signature
 from math import log, pi
 from typing import Any
 
@@ -26,6 +27,7 @@ st: Any = scipy.stats
 Formula = Callable[..., Any]
 
 _LOG_ROOT_2PI = 0.5 * log(2 * pi)
+_EITHER = Parameter.POSITIONAL_OR_KEYWORD
 
 
 def _enrol(distribution: str, method: str, names: tuple[str, ...], formula: Formula, **defaults: Any) -> None:
@@ -40,6 +42,8 @@ def _enrol(distribution: str, method: str, names: tuple[str, ...], formula: Form
         return formula(*[given[n] for n in names])
 
     call.__doc__ = formula.__doc__
+    parameters = [Parameter(n, _EITHER, default=defaults.get(n, Parameter.empty)) for n in names]
+    call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     TABLE[getattr(getattr(st, distribution), method)] = Entry(name, call, len(names), frozenset(names))
 
 
@@ -88,6 +92,7 @@ def _continuous(
             value = formula(np.where(inside, z, middle), *parameters)
             return kept(z, np.where(inside, value, np.where(z < low, *outside)))
 
+        of.__doc__ = f"Not in {' and '.join(shapes)}." if shapes else None
         return of
 
     cdf, sf = probability(below, (0.0, 1.0)), probability(above, (1.0, 0.0))
@@ -99,6 +104,8 @@ def _continuous(
         "logcdf": lambda *args: _logarithm(cdf(*args), sf(*args)),
         "logsf": lambda *args: _logarithm(sf(*args), cdf(*args)),
     }
+    for method in ("logcdf", "logsf"):
+        all_methods[method].__doc__ = cdf.__doc__
     for method, formula in (all_methods | methods).items():
         first = "q" if method in ("ppf", "isf") else "x"
         _enrol(name, method, (first, *shapes, "loc", "scale"), formula, loc=0.0, scale=1.0)

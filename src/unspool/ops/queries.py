@@ -25,7 +25,7 @@ def query(function: Callable[..., Any], *parameters: str, n_arrays: int = 1, **a
         positional = dict(zip(parameters, args[n_arrays:], strict=False))
         return bind(primitive, *args[:n_arrays], **positional, **kwargs)
 
-    TABLE[function] = Entry(name_of(function), call, n_arrays + len(parameters), frozenset(parameters))
+    TABLE[function] = Entry(name_of(function), call, n_arrays + len(parameters), frozenset(parameters), None, "zero")
     return primitive
 
 
@@ -47,7 +47,7 @@ for _function in (np.all, np.any):
 _ALL, _ANY = TABLE[np.all], TABLE[np.any]
 
 
-@implements(np.all)
+@implements(np.all, derivative="zero")
 def _all(a: Any, axis: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
     chosen = a if where is True else np.logical_or(a, np.logical_not(where))
     return (
@@ -57,7 +57,7 @@ def _all(a: Any, axis: Any = None, *, keepdims: bool = False, where: Any = True)
     )
 
 
-@implements(np.any)
+@implements(np.any, derivative="zero")
 def _any(a: Any, axis: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
     chosen = a if where is True else np.logical_and(a, where)
     return (
@@ -87,29 +87,29 @@ query(np.fix)
 
 
 # --- shapes and types: plain Python, whatever listens -----------------------------------------------------------------
-@implements(np.shape)
+@implements(np.shape, derivative="zero")
 def _shape(a: Any) -> tuple[int, ...]:
     shape: tuple[int, ...] = a.shape
     return shape
 
 
-@implements(np.ndim)
+@implements(np.ndim, derivative="zero")
 def _ndim(a: Any) -> int:
     return len(a.shape)
 
 
-@implements(np.size)
+@implements(np.size, derivative="zero")
 def _size(a: Any, axis: int | None = None) -> int:
     return int(a.size if axis is None else a.shape[axis])
 
 
-@implements(np.tril_indices_from)
+@implements(np.tril_indices_from, derivative="zero")
 def _tril_indices_from(arr: Any, k: int = 0) -> Any:
     m, n = _sides(arr)
     return np.tril_indices(m, k, n)
 
 
-@implements(np.triu_indices_from)
+@implements(np.triu_indices_from, derivative="zero")
 def _triu_indices_from(arr: Any, k: int = 0) -> Any:
     m, n = _sides(arr)
     return np.triu_indices(m, k, n)
@@ -121,19 +121,19 @@ def _sides(arr: Any) -> tuple[int, int]:
     return arr.shape[0], arr.shape[1]
 
 
-@implements(np.diag_indices_from)
+@implements(np.diag_indices_from, derivative="zero")
 def _diag_indices_from(arr: Any) -> Any:
     if arr.ndim < 2 or len(set(arr.shape)) > 1:
         raise ValueError("All dimensions of input must be of equal length")
     return np.diag_indices(arr.shape[0], arr.ndim)
 
 
-@implements(np.iscomplexobj)
+@implements(np.iscomplexobj, derivative="zero")
 def _iscomplexobj(x: Any) -> bool:
     return bool(x.dtype.kind == "c")
 
 
-@implements(np.isrealobj)
+@implements(np.isrealobj, derivative="zero")
 def _isrealobj(x: Any) -> bool:
     return bool(x.dtype.kind != "c")
 
@@ -142,21 +142,21 @@ def _dtype(value: Any) -> Any:
     return ArrayType.of(value).dtype if isinstance(value, Traced) else value
 
 
-@implements(np.result_type)
+@implements(np.result_type, derivative="zero")
 def _result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     return np.result_type(*[_dtype(a) for a in arrays_and_dtypes])
 
 
-@implements(np.common_type)
+@implements(np.common_type, derivative="zero")
 def _common_type(*arrays: Any) -> Any:
     return np.common_type(*[np.empty(0, a.dtype) for a in arrays])
 
 
-@implements(np.can_cast)
+@implements(np.can_cast, derivative="zero")
 def _can_cast(from_: Any, to: Any, casting: Any = "same_kind") -> bool:
     return np.can_cast(_dtype(from_), to, casting)
 
 
-@implements(np.may_share_memory, np.shares_memory)
+@implements(np.may_share_memory, np.shares_memory, derivative="zero")
 def _shares_memory(a: Any, b: Any) -> bool:
     return a is b

@@ -37,6 +37,7 @@ def no_rule(name: str, which: str) -> Callable[..., NoReturn]:
             "give the function a rule with unspool.custom_vjp."
         )
 
+    partial.__doc__ = f"Not in {which}."
     return partial
 
 

@@ -33,6 +33,7 @@ class Entry:
     n_positional: int  # -1: any number
     keywords: frozenset[str]
     primitive: Primitive | None = None
+    derivative: str = "all orders"  # or "zero", or "refused"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Check that every argument is modelled, then answer."""
@@ -115,6 +116,9 @@ def name_of(function: Callable[..., Any]) -> str:
     """The name under which a user knows a function: ``numpy.linalg.solve``."""
     if isinstance(function, np.ufunc):
         return f"{_source(function) or 'numpy'}.{function.__name__}"
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return f"{name_of(owner)}.{function.__name__}"
     return f"{public_part(getattr(function, '__module__', None) or '')}.{getattr(function, '__name__', function)}"
 
 
@@ -130,19 +134,20 @@ def enrol(primitive: Primitive, *functions: Callable[..., Any]) -> Primitive:
             return bind(primitive, *args)
 
         short = primitive if primitive.differentiable or n != 1 else None  # the short way of a tape wants a rule
-        TABLE[function] = Entry(name_of(function), call, n, frozenset(), short)
+        known = "all orders" if primitive.differentiable else "zero"
+        TABLE[function] = Entry(name_of(function), call, n, frozenset(), short, known)
     return primitive
 
 
-def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
-    """Let the decorated function answer for these NumPy functions; its signature says what is modelled."""
+def implements(*functions: Callable[..., Any], derivative: str = "all orders") -> Callable[[F], F]:
+    """Let the decorated function answer for these functions; its signature says what is modelled."""
 
     def decorate(call: F) -> F:
         code = call.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         n = -1 if code.co_flags & 0x04 else code.co_argcount  # CO_VARARGS
         for function in functions:
-            TABLE[function] = Entry(name_of(function), call, n, frozenset(names))
+            TABLE[function] = Entry(name_of(function), call, n, frozenset(names), None, derivative)
         return call
 
     return decorate

@@ -54,13 +54,13 @@ def solve_ivp(  # noqa: PLR0917 - SciPy's signature
     memory: Any = None,
     **options: Any,
 ) -> Any:
-    """`scipy.integrate.solve_ivp`, whose start, arguments and function may hold traced values: f64[n, n_times].
+    """`scipy.integrate.solve_ivp` by its discrete adjoint (RK23, RK45, DOP853) or continuous one (Radau, BDF, LSODA).
 
-    By "RK23", "RK45" and "DOP853" it is the discrete adjoint: SciPy chooses the steps, which count as constants, and
-    the derivative is that of the numbers that come out, exact to rounding. The steps are a loop, for which ``policy``
-    and ``memory`` are those of `unspool.scan`; the limits of time and ``t_eval`` may be traced too. By "Radau", "BDF"
-    and "LSODA" it is the continuous adjoint, as exact as ``rtol`` and ``atol``. ``dense_output`` and ``events`` raise
-    `UnsupportedError` on traced values.
+    The start, the arguments and what the function reads may be traced; ``y`` is f64[n, n_times]. By the first three
+    methods SciPy chooses the steps, which count as constants, and the derivative is that of the numbers that come out,
+    exact to rounding. The steps are a loop, for which ``policy`` and ``memory`` are those of `unspool.scan`; the limits
+    of time and ``t_eval`` may be traced too. By the others it is as exact as ``rtol`` and ``atol``. ``dense_output``
+    and ``events`` raise `UnsupportedError` on traced values, and so does an integration that does not finish.
 
     >>> import unspool
     >>> def final(rate):
@@ -172,10 +172,11 @@ _TOLERANCE = 1.49012e-8  # of odeint
 
 
 def odeint(func: Callable[..., Any], y0: Any, t: Any, *args: Any, **keywords: Any) -> Any:
-    """`scipy.integrate.odeint`, whose start, arguments and function may hold traced values: f64[n_times, n].
+    """`scipy.integrate.odeint` by its continuous adjoint, which is as exact as the tolerances: f64[n_times, n].
 
-    The continuous adjoint: tangents and cotangents are integrated with the same tolerances, and are as exact. Times are
-    plain. ``Dfun``, ``full_output`` and what belongs to them raise `UnsupportedError` on traced values.
+    The start, the arguments and what the function reads may be traced; times are plain. Tangents and cotangents are
+    integrated with the same tolerances. ``Dfun``, ``full_output`` and what belongs to them raise `UnsupportedError` on
+    traced values, and so does an integration that does not finish.
 
     >>> import unspool
     >>> times = np.array([0.0, 1.0, 2.0])
