@@ -1,7 +1,7 @@
 """scipy.linalg: functions of matrices (expm, sqrtm, logm) and the matrix equations that belong to them.
 
 The derivative of a power series f at A in the direction E is the upper right block of f([[A, E], [0, A]]), and its
-transpose is that at A.T [Higham, Functions of Matrices, 2008, theorem 3.6]. So the rules are functions of matrices
+transpose is that at A.T [Higham2008, theorem 3.6]. So the rules are functions of matrices
 again, of twice the size, and can be differentiated any number of times.
 """
 

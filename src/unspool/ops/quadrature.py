@@ -77,7 +77,7 @@ def _over_pairs(values: Any, distances: Any) -> Any:
 
 @implements(si.simpson)
 def _simpson(y: Any, x: Any = None, *, dx: Any = 1.0, axis: int = -1) -> Any:
-    """An even number of points ends with Cartwright's correction for the last interval."""
+    """An even number of points ends with Cartwright's correction for the last interval [C2017]."""
     _one_distance("simpson", dx)
     values, distances = _samples(y, x, dx, axis)
     n = values.shape[-1]

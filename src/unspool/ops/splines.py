@@ -100,7 +100,7 @@ def _periodic_slopes(steps: Any, slopes: Any) -> Any:
 
 
 def _harmonic_slopes(steps: Any, slopes: Any) -> Any:
-    """The slopes of Fritsch and Butland (1984), which keep the curve monotone."""
+    """The slopes of [FB1984], which keep the curve monotone."""
     if slopes.shape[0] == 1:
         return np.concatenate((slopes, slopes))
     wide = _column(steps, slopes)
