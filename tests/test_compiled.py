@@ -506,7 +506,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         UnsupportedError,
         "4000",
     ),
-    "foreign": (lambda i, u: special.wrightomega(u), UnsupportedError, "wrightomega"),
+    "foreign": (lambda i, u: special.ber(u), UnsupportedError, "ber"),
 }
 
 

@@ -192,6 +192,23 @@ def test_what_f_reads_at_some_times_only() -> None:
     np.testing.assert_allclose(gradient, value * np.array([-1.0, -P[2], -P[1]]), rtol=1e-5)
 
 
+def test_a_flow_inside_a_loop() -> None:
+    """What the function reads from outside the loop gets its gradient through every policy."""
+
+    def loss(p: Any, policy: str = "none") -> Any:
+        def step(i: int, y: Any) -> Any:
+            y = integrate.odeint(lambda y, t: -p[0] * y + p[1] * np.sin(t), y, [0.0, 0.3])[-1]
+            return integrate.solve_ivp(lambda t, y: -p[2] * y, (0.0, 0.2), y, rtol=1e-8).y[:, -1]
+
+        return np.sum(unspool.fori_loop(0, 4, step, np.array([1.0, 2.0]), policy=policy) ** 2)
+
+    gradient = unspool.grad(loss)(P)
+    np.testing.assert_array_equal(unspool.grad(lambda p: loss(p, "revolve-2"))(P), gradient)
+    np.testing.assert_allclose(gradient, [directional(loss, P, e, h=1e-4) for e in np.eye(3)], rtol=1e-5)
+    v = np.array([0.3, -1.0, 0.7])
+    np.testing.assert_allclose(unspool.jvp(loss, (P,), (v,))[1], gradient @ v, rtol=1e-6)
+
+
 def test_a_function_that_changes_between_the_sweeps_is_found() -> None:
     rate = np.array([0.5])
 

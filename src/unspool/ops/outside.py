@@ -23,10 +23,11 @@ _ROOT = __package__.split(".")[0]
 
 
 class Holder:
-    """An object that is no array and holds traced values: a sparse matrix of them."""
+    """An object that is no array and holds traced values: a sparse matrix of them, or a matrix given by a function."""
 
     pattern: Any
     data: Any
+    iterated: Any
     __array_ufunc__ = None  # let `array @ matrix` come to __rmatmul__
     __array_priority__ = 20.0
 

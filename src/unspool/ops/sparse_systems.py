@@ -182,11 +182,12 @@ def _iterated(
         given["x0"] = start
     y, info = getattr(sl, method)(matrix, b, **given)
     if info != 0:
-        _not_converged(method, info)
+        not_converged(method, info)
     return y
 
 
-def _not_converged(method: str, info: int) -> NoReturn:
+def not_converged(method: str, info: int) -> NoReturn:
+    """Refuse the derivative of an iteration that has not come to its end."""
     raise UnsupportedError(
         f"scipy.sparse.linalg.{method} did not converge (info={info}), and the rule for its derivative holds at the "
         "solution only. Give it more iterations with maxiter=, a preconditioner with M=, or a larger rtol=."
@@ -199,11 +200,11 @@ def _back(data: Any, ct: Any, *, pattern: Any, method: str, how: Any, start: Any
         turned_data, turned_pattern = np.conj(data) if data.dtype.kind == "c" else data, pattern
     else:
         turned_data, turned_pattern = (turned(data), None) if pattern is None else (data, pattern.T)
-    how = _transposed(how, method)
+    how = transposed_how(how, method)
     return bind(iterated, turned_data, ct, pattern=turned_pattern, method=method, how=how, start=None)
 
 
-def _transposed(how: tuple[tuple[str, Any], ...], method: str) -> tuple[tuple[str, Any], ...]:
+def transposed_how(how: tuple[tuple[str, Any], ...], method: str) -> tuple[tuple[str, Any], ...]:
     """What goes with the transposed matrix: the transposed preconditioner, and no calls to the user."""
     turns = method not in _SELF_ADJOINT
     return tuple(
@@ -246,7 +247,7 @@ operated: Primitive = linear(
             ct,
             operator=operator if method in _SELF_ADJOINT else operator.T,
             method=method,
-            how=_transposed(how, method),
+            how=transposed_how(how, method),
             start=None,
         ),
         b.dtype,
@@ -282,6 +283,8 @@ def _iterative(method: str, matrix: Any, b: Any, x0: Any, how: dict[str, Any]) -
         )
     start = None if x0 is None else np.array(x0)
     given = tuple([(k, v) for k, v in how.items() if v is not None])
+    if isinstance(matrix, Holder) and not isinstance(matrix, SparseArray):
+        return matrix.iterated(method, vector, given, start), 0
     if isinstance(matrix, sl.LinearOperator):
         return bind(operated, vector, operator=matrix, method=method, how=given, start=start), 0
     pattern, data = None, matrix

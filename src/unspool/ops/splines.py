@@ -15,9 +15,9 @@ import scipy.interpolate
 from unspool.errors import UnsupportedError
 from unspool.ir.listener import Traced, bind, primal
 from unspool.layout import ArrayType
+from unspool.ops.banded import solve_banded
 from unspool.ops.gather import take
 from unspool.ops.shape import as_array, axis_of
-from unspool.ops.systems import solve_banded
 from unspool.ops.table import enrol_class
 
 sp: Any = scipy.interpolate

@@ -59,7 +59,7 @@ LOADERS: dict[str, tuple[str, ...]] = {  # whose functions, and which modules en
         ("fft", "scipy_fft cosine"),
         ("integrate", "quadrature"),
         ("interpolate", "interpolators splines"),
-        ("linalg", "systems factors matrix_functions structured spectra"),
+        ("linalg", "systems banded factors matrix_functions structured spectra"),
         ("ndimage", "images"),
         ("signal", "signals"),
         ("sparse", "sparse_constructors"),

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import scipy.integrate
 
-from unspool.closure import LateCaptureError
 from unspool.errors import ReplayError, UnsupportedError
-from unspool.ir.listener import Listener, Traced, bind, primal, resolve
+from unspool.ir.listener import primal, resolve
 from unspool.ir.primitive import Primitive
-from unspool.scipy.aside import plainly, read_by, replaced
+from unspool.scipy.aside import carried_out, plainly
 from unspool.transforms import jvp, vjp
 
 si: Any = scipy.integrate
@@ -80,26 +79,17 @@ def flow(f: Callable[..., Any], y0: Any, times: np.ndarray, how: How) -> Any:
     ``y0`` may be traced, and f may read traced values of the code around it.
     """
     start = resolve(y0)
-    handles = read_by(f, float(times[0]), np.array(primal(start)))
-    while True:
-        traced = [start, *handles] if isinstance(start, Traced) else handles
-        if not traced:
-            return how.values(plainly(f), np.asarray(start), times)
-        top = max((handle.listener for handle in traced), key=lambda listener: listener.level)
-        own = [handle for handle in handles if handle.listener is top]
-        try:
-            return bind(_primitive(f, own, top, times, how), start, *own)
-        except LateCaptureError as late:  # at another time f reads more: begin again with that too
-            if late.handle in handles:
-                raise
-            handles = [*handles, late.handle]
+    return carried_out(
+        lambda plain: how.values(plainly(f), plain, times),
+        lambda of: _primitive(of, times, how),
+        function=f,
+        start=start,
+        probe=(float(times[0]), np.array(primal(start))),
+    )
 
 
-def _primitive(
-    f: Callable[..., Any], handles: Sequence[Traced], listener: Listener, times: np.ndarray, how: How
-) -> Primitive:
-    """The flow as a function of its start and of what f reads of one listener."""
-    of = replaced(f, handles, listener)
+def _primitive(of: Callable[..., Any], times: np.ndarray, how: How) -> Primitive:
+    """The flow as a function of its start and of what f reads."""
 
     def evaluate(y0: Any, *values: Any) -> Any:
         return flow(lambda t, y: of(values, t, y), y0, times, how)
