@@ -1,4 +1,4 @@
-"""Random steps on fields: stencils, slices, writes in place, borders, sums, matrices, library calls, states that move."""
+"""Random steps on fields: stencils, slices, writes in place, borders, sums, matrices, calls, states that move."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ U = np.sin(np.arange(60.0))
 
 # --- zeros outside of a block -----------------------------------------------------------------------------------------
 def test_what_lies_outside_of_a_block_is_zero_in_boxes_and_in_strips() -> None:
-    """-0.0 where it is negated, and in every kernel: the one that records has other boxes than the one that advances."""
+    """-0.0 where it is negated, and in every kernel: the one that records has other boxes than the other."""
 
     def loss(a: Any, b: Any, weights: Any, **options: Any) -> Any:
         def step(s: Any, _: Any) -> Any:

@@ -64,7 +64,7 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
 
     >>> import numpy as np, unspool
     >>> seen = inspect(lambda i, u: u - 0.1 * np.sin(u), np.ones(2))
-    >>> seen.residual_bytes, "math.sin(s0)" in seen.source
+    >>> seen.residual_bytes, "= sin(s0)" in seen.source
     (16, True)
     """
     leaves, structure = flatten(init)

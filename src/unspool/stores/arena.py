@@ -16,7 +16,7 @@ KEPT_BYTES = 2**30
 
 @cache
 def kept_bytes() -> int:
-    """So many bytes of buffers are kept for the next run, per thread, and no more: an eighth of what is free at first."""
+    """So many bytes of buffers are kept for the next run, per thread: at most an eighth of what is free."""
     return max(KEPT_BYTES, available_bytes() // 8)
 
 
