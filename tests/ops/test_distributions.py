@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -123,3 +125,4 @@ def test_arguments() -> None:
     assert "norm" in repr(stats.norm) or "Distribution" in repr(stats.norm)
     with pytest.raises(AttributeError):
         _ = stats.norm.no_such
+    assert copy.copy(stats.norm).logpdf(0.0) == scipy.stats.norm.logpdf(0.0)

@@ -25,6 +25,8 @@ class Distribution:
         self._theirs = theirs
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_theirs":  # asked while a copy is being made
+            raise AttributeError(name)
         method = getattr(self._theirs, name)
         return mirrored(method) if callable(method) and TABLE.get(method) is not None else method
 
@@ -45,6 +47,8 @@ class Frozen:
         self._distribution, self._args, self._kwargs = distribution, args, kwargs
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         return partial(_called, getattr(self._distribution, name), self._args, self._kwargs)
 
 
