@@ -92,7 +92,7 @@ def test_multivariate_normal() -> None:
             agrees(lambda x, m, r: f(x, m, r @ r.T + np.eye(3)), x, mean, root, exact=False)
         agrees(lambda x, d: f(x, mean, d), some(3), np.array([1.0, 2.0, 0.5]), exact=False)
         agrees(lambda x, c: f(x, mean, c), some(3), 2.0, exact=False)
-        agrees(lambda x: f(x), some(5), exact=False)  # noqa: PLW0108
+        agrees(lambda x: f(x), some(5), exact=False)
         agrees(lambda x: f(x, 0.3, 2.0), 1.2, exact=False)
         lower = np.tril(np.ones((3, 3)))
         gradient = unspool.grad(lambda c: f(some(3), mean, c))(cov)

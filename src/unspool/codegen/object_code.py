@@ -133,7 +133,9 @@ def _keep(key: str, parts: Sequence[tuple[str, str, Any]]) -> None:
     disk_cache.put(key, entries)
 
 
-_IN_LIBRARY = frozenset(["exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "pow", "memset", "memcpy", "memmove"])
+_IN_LIBRARY = frozenset(
+    ["exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "pow", "memset", "memcpy", "memmove"]
+)
 
 
 def _symbol(name: str) -> str:
