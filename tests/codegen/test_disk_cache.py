@@ -159,7 +159,8 @@ def test_a_step_is_linked_without_numba_and_eight_processes_share_the_directory(
         import sys
         import numpy as np, unspool
         u = np.linspace(0.1, 0.9, 3)
-        found = unspool.grad(lambda u: np.sum(unspool.fori_loop(0, 7, lambda i, u: u * 0.9 + np.exp(-u), u, compile=True)))(u)
+        step = lambda i, u: u * 0.9 + np.exp(-u)
+        found = unspool.grad(lambda u: np.sum(unspool.fori_loop(0, 7, step, u, compile=True)))(u)
         print(found.tobytes().hex(), "numba" in sys.modules)
         """
     )
