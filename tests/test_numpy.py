@@ -106,3 +106,12 @@ def test_everything_else_is_numpys_own() -> None:
     assert unp.float64 is np.float64
     with pytest.raises(AttributeError):
         _ = unp.no_such_name
+
+
+def test_full_of_a_traced_value() -> None:
+    def f(x: Any) -> Any:
+        made = unp.full((2, 3), x[1])
+        made[0] = x
+        return np.sum(made * np.arange(6.0).reshape(2, 3)) + np.sum(unp.full(2, x[0], np.float32))
+
+    np.testing.assert_allclose(grad(f)(X), [2.0, 1.0 + 12.0, 2.0])

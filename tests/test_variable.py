@@ -519,8 +519,8 @@ def test_a_traced_value_in_a_plain_array_raises_and_points_to_one_that_can_hold_
 @pytest.mark.parametrize(
     "f",
     [
-        lambda x: np.sum(x, where=POINT > 0),
-        lambda x: np.sum(x, initial=3.0),
+        lambda x: np.nansum(x, where=POINT > 0),
+        lambda x: np.nanmax(x, initial=3.0),
         lambda x: np.add(x, 1.0, where=POINT > 0),
         lambda x: np.add(x, 1.0, dtype=np.float32),
         lambda x: np.multiply.at(x, [0], 2.0),
@@ -529,7 +529,7 @@ def test_a_traced_value_in_a_plain_array_raises_and_points_to_one_that_can_hold_
         lambda x: np.ravel(x, order="K"),
         np.frompyfunc(abs, 1, 1),
         lambda x: x.flat[0],
-        np.modf,
+        lambda x: np.nextafter(x, 1.0),
         lambda x: np.add.reduceat(x, [0, 2]),
     ],
 )

@@ -1,4 +1,4 @@
-"""The command line: ``unspool demo``, ``unspool plan`` and ``unspool cache``."""
+"""The command line: ``unspool demo``, ``plan``, ``cache`` and ``functions``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.demo import demo
+from unspool.diagnostics.functions import page
 from unspool.errors import PolicyError, UnspoolError
 from unspool.memory import as_bytes, human_bytes
 from unspool.plan import StepPrices, choose
@@ -36,12 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fit.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the pictures go (default: here)")
     _add_plan(commands)
     _add_cache(commands)
+    table = commands.add_parser(
+        "functions",
+        help="print the functions of NumPy and SciPy that have a derivative rule",
+        description="Prints the function table in Markdown, with the keywords of each function, or the lines of it in "
+        "which a text occurs.",
+        epilog="example: unspool functions linalg",
+    )
+    table.add_argument("text", nargs="?", default="", help="what to look for")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "demo":
             demo(steps_per_year=chosen.steps_per_year, out=chosen.out)
         elif chosen.command == "cache":
             print(_cache(chosen))
+        elif chosen.command == "functions":
+            print(page(chosen.text), end="" if not chosen.text else "\n")
         else:
             print(_plan(chosen))
     except (UnspoolError, OSError) as error:

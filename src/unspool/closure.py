@@ -127,7 +127,7 @@ class standing_in:  # noqa: N801 - read as a verb: `with standing_in(scope, list
 
 # --- arrays as traced values ------------------------------------------------------------------------------------------
 def lifted(function: Any, handle: Callable[[np.ndarray], Any]) -> Any:
-    """The same function, for which ``handle(array)`` stands in the place of every plain array of its closure and globals.
+    """The same function, with ``handle(array)`` in the place of every plain array of its closure and globals.
 
     So it can index them with a traced number, as NumPy's own arrays cannot be. Functions that it calls are lifted with
     it. What is not a Python function, or holds no arrays, comes back as it is.

@@ -30,7 +30,17 @@ def _holding(function: Callable[..., Any]) -> Callable[..., Any]:
 zeros = _holding(_numpy.zeros)
 ones = _holding(_numpy.ones)
 empty = _holding(_numpy.empty)
-full = _holding(_numpy.full)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """`numpy.full`, of a traced value too."""
+    if not isinstance(fill_value, Traced):
+        return _plain_full(shape, fill_value, dtype, **kwargs)
+    filled = _numpy.copy(_numpy.broadcast_to(fill_value, shape))  # type: ignore[call-overload]
+    return filled if dtype is None else filled.astype(dtype)
+
+
+_plain_full = _holding(_numpy.full)
 eye = _holding(_numpy.eye)
 identity = _holding(_numpy.identity)
 arange = _holding(_numpy.arange)

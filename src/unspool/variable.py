@@ -19,6 +19,7 @@ from unspool.ir.listener import assign, bind, fresh, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
 from unspool.ops.index import getitem, same_place, store
+from unspool.ops.outside import refuse_to_scipy, waits_for_reflection
 from unspool.ops.table import name_of
 
 
@@ -137,8 +138,11 @@ class Variable(Asked):
             return result if out is None else _into(out, result, entry.name)
         return entry(*args, **kwargs)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        """Refuse: the array would carry no derivative."""
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        """Refuse: the array would carry no derivative. ``matrix @ x`` of a sparse matrix finds that x can do it."""
+        if waits_for_reflection():
+            return np.array(None)
+        refuse_to_scipy(self.shape)
         raise DetachedError(
             f"a traced value of shape {self.shape} was about to be stored into, or turned into, a plain NumPy array, "
             "which would lose its derivative. Make the array that receives it with np.zeros_like(x) or "
@@ -156,6 +160,7 @@ class Variable(Asked):
 
     # --- what would detach ------------------------------------------------------------------------------------------
     def _detached(self, by: str) -> NoReturn:
+        refuse_to_scipy(self.shape)
         raise DetachedError(
             f"{by} of a traced value of shape {self.shape} would give a plain number without its derivative. Use the "
             "NumPy function of the same name (np.sin for math.sin), store it in an array made with np.zeros_like(x) or "

@@ -10,18 +10,8 @@ import pytest
 
 from tests.codegen.elementary import elementary
 from tests.codegen.plain import fma
-from unspool.codegen.scalars import (
-    KEEPING,
-    MOST_STATEMENTS,
-    MOVING,
-    NOTHING,
-    TEMPLATES,
-    Code,
-    Scalar,
-    imported,
-    run,
-    text,
-)
+from unspool.codegen.scalars import KEEPING, MOVING, TEMPLATES, imported, run
+from unspool.codegen.statements import MOST_STATEMENTS, NOTHING, Code, Scalar, text
 from unspool.errors import UnsupportedError
 from unspool.ir.evaluate import evaluate
 from unspool.ir.listener import bind

@@ -9,6 +9,7 @@ import pytest
 
 import unspool
 from tests.ops.agreement import agrees, complex_some, some
+from unspool.errors import UnsupportedError
 from unspool.ir.evaluate import evaluate
 from unspool.layout import ArrayType
 from unspool.tracer import trace
@@ -126,3 +127,13 @@ def test_single_precision(recwarn: Any) -> None:
     x = some(5).astype(np.float32)
     for f in (np.gradient, np.trapezoid, np.ediff1d, np.unwrap):
         assert unspool.vjp(f, x)[0].dtype == f(x).dtype
+
+
+def test_geomspace() -> None:
+    for endpoint in (True, False):
+        for n in (0, 1, 2, 7):
+            agrees(lambda a, b: np.geomspace(a, b, n, endpoint), 1.5, 20.0, exact=False)
+            agrees(lambda a, b: np.geomspace(a, b, n, endpoint), -1.5, -20.0, exact=False)
+    agrees(lambda a, b: np.geomspace(a, b, 4, axis=-1), some(3, low=1, high=2), some(2, 3, low=3, high=9), exact=False)
+    with pytest.raises(UnsupportedError, match="complex"):
+        unspool.vjp(lambda a: np.geomspace(a, 2.0), 1j)

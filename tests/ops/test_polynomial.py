@@ -36,3 +36,13 @@ def test_vander() -> None:
         agrees(lambda x, n=n: np.vander(x, n, increasing=True), X)
     with pytest.raises(ValueError, match="one-dimensional"):
         unspool.vjp(np.vander, some(2, 2))
+
+
+def test_integral() -> None:
+    for m in (0, 1, 3):
+        agrees(lambda p: np.polyint(p, m), some(4))
+    agrees(lambda p, k: np.polyint(p, 2, k), some(4), some(2))
+    agrees(lambda p: np.polyint(p, 2, 1.5), some(4))
+    for m, k in ((-1, None), (3, [1.0, 2.0])):
+        with pytest.raises(ValueError):
+            unspool.vjp(lambda p: np.polyint(p, m, k), some(3))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import unspool
-from tests.ops.agreement import same_bits, some
+from tests.ops.agreement import agrees, same_bits, some
 
 X = np.round(some(3, 4), 1)
 CALLS = {
@@ -70,9 +70,22 @@ def test_rounding_to_decimals() -> None:
 
 def test_keywords_that_are_not_modelled() -> None:
     for f in (
-        lambda x: np.all(x, where=x > 0),
         lambda x: np.argsort(x, order="f"),
         lambda x: np.searchsorted(x, 1, sorter=x),
     ):
         with pytest.raises(unspool.errors.UnsupportedError, match="="):
             unspool.grad(lambda x, f=f: (f(x), np.sum(x))[1])(some(4))
+
+
+def test_indices_of_triangles_and_members() -> None:
+    x = some(3, 4)
+    for f in (
+        lambda x: x[np.tril_indices_from(x, -1)],
+        lambda x: x[np.triu_indices_from(x, 1)],
+        lambda x: x[:, :3][np.diag_indices_from(x[:, :3])],
+        lambda x: x[np.isin(x, x[0])],
+    ):
+        agrees(f, x)
+    for f in (np.tril_indices_from, np.triu_indices_from, np.diag_indices_from):
+        with pytest.raises(ValueError):
+            unspool.vjp(f, some(3))

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from unspool.adjoint import Adjoint
-from unspool.codegen.scalars import MOST_STATEMENTS, Code, Scalar, imported, run, text
+from unspool.codegen.scalars import imported, run
+from unspool.codegen.statements import MOST_STATEMENTS, Code, Scalar, text
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Program
 from unspool.layout import ArrayType
@@ -61,30 +62,30 @@ def emit(adjoint: Adjoint) -> str:
     lines += _function(
         "advance",
         arrays,
-        [*load_captures, *load_state],
-        "for k in range(a[9], a[10]):",
-        [*rows, *forward, *put_out],
-        keep_state,
+        before=[*load_captures, *load_state],
+        loop="for k in range(a[9], a[10]):",
+        body=[*rows, *forward, *put_out],
+        after=keep_state,
     )
     lines += _function(
         "record",
         arrays,
-        ["top = a[11]", *load_captures, *load_state],
-        "for k in range(a[9], a[10]):",
-        [*tape, "top += 1", *rows, *forward, *put_out],
-        keep_state,
+        before=["top = a[11]", *load_captures, *load_state],
+        loop="for k in range(a[9], a[10]):",
+        body=[*tape, "top += 1", *rows, *forward, *put_out],
+        after=keep_state,
     )
     lines += _function(
         "reverse",
         arrays,
-        [
+        before=[
             "top = a[11]",
             *load_captures,
             *(f"d{i} = ct[{i}]" for i in range(n_state)),
             *(f"g{i} = totals[{i}]" for i in range(n_captures)),
         ],
-        "for k in range(a[10] - 1, a[9] - 1, -1):",
-        [
+        loop="for k in range(a[10] - 1, a[9] - 1, -1):",
+        body=[
             "top -= 1",
             *(f"s{i} = taped[top, {i}]" for i in range(n_state)),
             *(f"x{i} = xs[k, {i}]" for i in range(n_inputs)),
@@ -93,7 +94,7 @@ def emit(adjoint: Adjoint) -> str:
             *(f"cts_xs[k, {i}] = z{i}" for i in range(n_inputs)),
             *(f"{total} = {total} + h{i}" for i, total in enumerate(totals)),
         ],
-        [
+        after=[
             *(f"ct[{i}] = d{i}" for i in range(n_state)),
             *(f"totals[{i}] = g{i}" for i in range(n_captures)),
         ],
@@ -150,7 +151,7 @@ def _array(values: list[Any], shape: tuple[int, ...]) -> Any:
     return array.reshape(shape)
 
 
-def _function(name: str, arrays: dict[str, str], before: Names, loop: str, body: Names, after: Names) -> Names:
+def _function(name: str, arrays: dict[str, str], *, before: Names, loop: str, body: Names, after: Names) -> Names:
     words = set(_ARRAYS.findall("\n".join([*before, *body, *after])))
     lines = [f"def {name}(a):"]
     for place, (array, kind) in enumerate(arrays.items()):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unspool.adjoint.residuals import RESIDUAL
+from unspool.codegen.arrays import Call
 from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
 from unspool.codegen.field_step import Place, room
-from unspool.codegen.nests import Call
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.ir.program import Literal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05
-_AT_ONCE = 2**30  # bytes of buffers that are asked for before they are needed
+_AT_ONCE = 2**31  # bytes of buffers that are asked for before they are needed
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
 
@@ -117,7 +117,7 @@ class FieldDrive:
         if schedule is not None:
             return all_batches(schedule, self.n_steps)
         row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
-        return iter([Batch(row, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
+        return iter([Batch(row, 1, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
 
     def _carry_out(self, batch: Batch) -> None:
         self.steps += batch.steps
@@ -173,9 +173,8 @@ class FieldDrive:
             most = (
                 (batch.peak_slots + 2) * leaves + batch.peak_taped * int(pool[cls, 3]) + 2 * self._ct_classes.count(cls)
             )
-            missing = min(most, _AT_ONCE // n_bytes) - int(np.count_nonzero(self._arrays["class_of"] == cls))
-            if missing > 0:
-                self._add_buffers(cls, missing)
+            while (have := int(np.count_nonzero(self._arrays["class_of"] == cls))) < min(most, _AT_ONCE // n_bytes):
+                self._add_buffers(cls, max(have, 8))  # of sizes that other runs have, too
 
     def _add_buffers(self, cls: int, n: int) -> None:
         n_bytes, shift = self._classes[cls]

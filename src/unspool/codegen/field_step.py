@@ -1,7 +1,7 @@
 """The kernels of a step on fields, and what a driver must know to call them.
 
-A kernel takes the addresses of all that it works on: ``i64 kernel(i64* a)``. a[0] is the number of the step and a[1] that
-of all steps; then comes what changes with every step, then what stays.
+A kernel takes the addresses of all that it works on: ``i64 kernel(i64* a)``. a[0] is the number of the step and a[1]
+that of all steps; then comes what changes with every step, then what stays.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 
 from unspool.adjoint import Adjoint
 from unspool.adjoint.residuals import NEXT, RESIDUAL, Kept, Split, split
+from unspool.codegen.arrays import Array, Call, Target, Update
+from unspool.codegen.boxes import Lines
 from unspool.codegen.fuse import Fusion, kind_of, work
 from unspool.codegen.indices import Shape, size
-from unspool.codegen.nests import Array, Call, Kernel, Lines, Target, Update
+from unspool.codegen.nests import Kernel
 from unspool.codegen.scalars import check_sizes, check_types, imported, where
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
@@ -288,7 +290,7 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
     given_vars = [*program.inputs[1:], *[var for var, _ in program.consts]]
     indices = [index for parts in added for _, index in parts]
     parts_added = [part for _, _, part, _ in additions]
-    program = replace(program, outputs=tuple([*results, *indices, *parts_added]))
+    program = replace(program, outputs=(*results, *indices, *parts_added))
     fusion = Fusion(drop_dead(program), given_vars, results)
     free = [leaf for leaf in range(n_state) if leaf not in step.ct_source]
     if _is_injective(step.ct_source):

@@ -119,7 +119,7 @@ class NumberDrive:
         if schedule is not None:
             return all_batches(schedule, self.n_steps)
         row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
-        return iter([Batch(row, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
+        return iter([Batch(row, 1, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
 
     def _carry_out(self, batch: Batch) -> None:
         self._account(batch)

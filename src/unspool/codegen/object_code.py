@@ -123,7 +123,7 @@ def _keep(key: str, parts: Sequence[tuple[str, str, Any]]) -> None:
     for name, symbol, library in parts:
         try:
             module, machine = library._final_module, library._codegen._tm
-            needs = sorted(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
+            needs = sorted({_symbol(f.name) for f in module.functions if f.is_declaration} - {""})
             code = machine.emit_object(module)
         except AttributeError:  # another release of Numba
             return
@@ -131,6 +131,19 @@ def _keep(key: str, parts: Sequence[tuple[str, str, Any]]) -> None:
             return
         entries.append(disk_cache.Entry(name, symbol, tuple(needs), code))
     disk_cache.put(key, entries)
+
+
+_IN_LIBRARY = frozenset(
+    ["exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "pow", "memset", "memcpy", "memmove"]
+)
+
+
+def _symbol(name: str) -> str:
+    """What the linker will look for: intrinsics of LLVM may be functions of the C library."""
+    if not name.startswith("llvm."):
+        return name
+    part = name.split(".")[1]
+    return part if part in _IN_LIBRARY else ""
 
 
 @cache

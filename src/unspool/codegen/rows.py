@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -34,6 +34,7 @@ class Batch:
     """
 
     rows: Rows
+    n_rows: int
     turn: bool
     steps: int
     records: int
@@ -46,10 +47,11 @@ class Batch:
 
 
 _KEPT: dict[tuple[Schedule, int], tuple[Batch, ...]] = {}
+_NONE = np.zeros((0, 3), np.int64)
 
 
 def all_batches(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
-    """The batches of a schedule; those of the last few short schedules are kept.
+    """The batches of a schedule; those of the last few are kept, the rows of long ones apart.
 
     PolicyError where a snapshot goes to another tier than RAM.
     """
@@ -57,23 +59,32 @@ def all_batches(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
         kept = _KEPT.get((schedule, n_steps))
     except TypeError:  # parameters that have no hash, as arrays
         return _weighed(schedule, n_steps)
-    return iter(kept) if kept is not None else _keeping(schedule, n_steps)
+    if kept is None:
+        return _keeping(schedule, n_steps)
+    return iter(kept) if all(len(batch.rows) for batch in kept) else _again(kept, schedule, n_steps)
 
 
 def _keeping(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
-    found: list[Batch] | None = []
+    found: list[Batch] = []
     n_rows = 0
     for batch in _weighed(schedule, n_steps):
         n_rows += len(batch.rows)
-        if found is not None and n_rows <= _KEPT_ROWS:
-            found.append(batch)
-        else:
-            found = None
+        found.append(replace(batch, rows=_NONE if n_rows > _KEPT_ROWS else batch.rows.copy()))
         yield batch
-    if found is not None:
-        while len(_KEPT) >= _KEPT_SCHEDULES:
-            _KEPT.pop(next(iter(_KEPT)), None)  # another thread may have been faster
-        _KEPT[schedule, n_steps] = tuple(found)
+    while len(_KEPT) >= _KEPT_SCHEDULES:
+        _KEPT.pop(next(iter(_KEPT)), None)  # another thread may have been faster
+    _KEPT[schedule, n_steps] = tuple(found) if n_rows <= _KEPT_ROWS else tuple([replace(b, rows=_NONE) for b in found])
+
+
+def _again(kept: tuple[Batch, ...], schedule: Schedule, n_steps: int) -> Iterator[Batch]:
+    """The batches of which the weights are known, with their rows."""
+    known = iter(kept)
+    for rows in _fresh(schedule, n_steps):
+        first = 0
+        while first < len(rows):
+            batch = next(known)
+            yield replace(batch, rows=rows[first : first + batch.n_rows])
+            first += batch.n_rows
 
 
 def _weighed(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
@@ -90,7 +101,7 @@ def _weighed(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
             turn = not turned and last[0] <= RECORD and int(last[2]) == n_steps
             turned = turned or turn
             _, _, slots, taped, states, steps, records, saves, loads, longest, _ = a[4:].tolist()
-            yield Batch(rows[first:end], turn, steps, records, saves, loads, longest, slots, taped, states)
+            yield Batch(rows[first:end], end - first, turn, steps, records, saves, loads, longest, slots, taped, states)
             first = end
 
 

@@ -23,7 +23,8 @@ class Inspection:
     """A step as the compiler sees it; printed, both programs and the facts.
 
     ``residual_bytes`` are what each further recorded step keeps: of a step on numbers its state, of one on fields what
-    costs more to compute again. ``source`` is the Numba module, or None with the ``reason`` why the step is not compiled.
+    costs more to compute again. ``source`` is the Numba module, or None with the ``reason`` why the step is not
+    compiled.
     """
 
     adjoint: Adjoint
@@ -63,7 +64,7 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
 
     >>> import numpy as np, unspool
     >>> seen = inspect(lambda i, u: u - 0.1 * np.sin(u), np.ones(2))
-    >>> seen.residual_bytes, "math.sin(s0)" in seen.source
+    >>> seen.residual_bytes, "= sin(s0)" in seen.source
     (16, True)
     """
     leaves, structure = flatten(init)

@@ -147,6 +147,8 @@ def still(traced: Traced) -> Traced:
 
 
 _NESTS = (list, tuple)
+_PLAIN = frozenset({np.ndarray, np.float64, np.float32, np.complex128, np.int64, np.bool_, float, int, complex, bool})
+beside: list[Callable[[Primitive, tuple[Any, ...]], Any]] = []  # what answers where a sparse matrix is an operand
 
 
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
@@ -160,8 +162,11 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
                 operands = (*operands[:k], operand, *operands[k + 1 :])
             if isinstance(operand, Traced) and (top is None or operand.listener.level > top.level):
                 top = operand.listener
-        elif arg.__class__ is list or arg.__class__ is tuple or arg.__class__ in _NESTS:
-            operands = (*operands[:k], np.array(arg), *operands[k + 1 :])
+        elif arg.__class__ not in _PLAIN:
+            if arg.__class__ in _NESTS:
+                operands = (*operands[:k], np.array(arg), *operands[k + 1 :])
+            elif hasattr(arg, "__array_priority__") and not isinstance(arg, np.ndarray | np.generic):
+                return beside[0](primitive, args)
     if top is None:
         return primitive.evaluate(*operands, **params)
     y = top.bind(primitive, operands, params)

@@ -81,7 +81,7 @@ class Primitive:
     ``put(base, part, **params)`` writes a part back, for primitives whose result NumPy returns as a view.
     ``record(values, wanted) -> (y, pull)`` and ``push(values, tangents) -> (y, tangent)`` take the place of evaluation
     and rule together, for operations that are functions of the user (loops, custom rules).
-    ``samples()`` yields (args, params) for the contract tests.
+    ``samples()`` yields (args, params) for the contract tests. ``note`` is what the function table says of it.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Primitive:
     push: Callable[..., Any] | None = None
     emit: str | None = None
     samples: Callable[[], Any] | None = None
+    note: str = ""
     pulls: dict[tuple[int, int, bool], Pull] = field(default_factory=dict, repr=False)
 
     def pull_for(self, wanted: int, n: int, plain: bool) -> Pull:

@@ -7,6 +7,7 @@ these.
 
 from unspool.ops import (
     arithmetic,
+    averages,
     choice,
     convert,
     einsum,
@@ -24,6 +25,7 @@ __all__ = [
     "PRIMITIVES",
     "TABLE",
     "arithmetic",
+    "averages",
     "choice",
     "convert",
     "einsum",

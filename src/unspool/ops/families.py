@@ -101,6 +101,8 @@ def scalar(
     """
     terms = [term_of(partial, guard, pole, quiet) for partial in partials]
     quick = _quick(partials) if guard is None else {}
+    said = [p.__doc__ or "" for p in partials]
+    about.setdefault("note", " ".join([note for note in said if note.startswith("Not in ")]))
     reads = partial_of(_reads, partials, skip=0)
     return _elementwise(ufunc, terms, reads, quick | about.pop("quick", {}), about)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unspool.errors import UnsupportedError
 from unspool.ir.listener import Traced, bind
 from unspool.ops.families import general
 from unspool.ops.gather import take
@@ -201,3 +202,23 @@ def _logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base:
     exponents = _linspace(start, stop, num, endpoint)
     powers = np.power(base, exponents)
     return np.moveaxis(powers, 0, axis) if axis != 0 else powers
+
+
+@implements(np.geomspace)
+def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
+    """Between real numbers of one sign."""
+    first, last = (as_array(v) * 1.0 for v in (start, stop))
+    if first.dtype.kind == "c" or last.dtype.kind == "c":
+        raise UnsupportedError(
+            "numpy.geomspace: no derivative rule between complex numbers. Use np.exp(np.linspace(...)) of logarithms."
+        )
+    sign = np.sign(first)
+    points = sign * _logspace(np.log10(first * sign), np.log10(last * sign), num, endpoint)
+    shape = points.shape[1:]
+    ends = [np.broadcast_to(end, shape)[None] for end in (first, last)]
+    n = points.shape[0]
+    if n > 1 and endpoint:
+        points = np.concatenate((ends[0], points[1:-1], ends[1]))
+    elif n > 0:
+        points = np.concatenate((ends[0], points[1:]))
+    return np.moveaxis(points, 0, axis) if axis != 0 else points

@@ -14,10 +14,10 @@ from unspool.errors import UnsupportedError
 from unspool.ir.listener import bind
 from unspool.ir.primitive import Primitive, Pull, Read
 from unspool.layout import ArrayType
+from unspool.ops.averages import squared
 from unspool.ops.families import cast, general
 from unspool.ops.linalg import adjoint, turned
 from unspool.ops.queries import query
-from unspool.ops.reduce import squared
 from unspool.ops.samples import some
 from unspool.ops.shape import as_array
 from unspool.ops.table import enrol, implements

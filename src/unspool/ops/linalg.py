@@ -12,8 +12,8 @@ import numpy as np
 from unspool.ir.listener import bind, primal
 from unspool.ir.primitive import Primitive, Pull, Read
 from unspool.layout import ArrayType
+from unspool.ops.averages import root
 from unspool.ops.families import cast, general, unbroadcast
-from unspool.ops.reduce import root
 from unspool.ops.samples import some
 from unspool.ops.shape import Axes, axes_of
 from unspool.ops.table import enrol, implements
@@ -29,12 +29,14 @@ def adjoint(a: Any) -> Any:
     return np.conj(turned(a)) if a.dtype.kind == "c" else turned(a)
 
 
-def _spd(*batch: int, n: int = 3) -> Any:
+def positive_definite(*batch: int, n: int = 3) -> Any:
+    """A positive definite matrix for samples."""
     a = some(*batch, n, n)
     return np.matmul(a, np.swapaxes(a, -1, -2)) + 2 * np.eye(n)
 
 
-def _square(n: int = 3, *batch: int) -> np.ndarray:
+def well_conditioned(n: int = 3, *batch: int) -> np.ndarray:
+    """A matrix for samples that is far from singular."""
     return some(*batch, n, n) + 3 * np.eye(n)
 
 
@@ -90,10 +92,10 @@ solve = enrol(
         jvp=_solve_jvp,
         pull=_solve_pull,
         samples=lambda: [
-            ((_square(), some(3)), {}),
-            ((_square(), some(3, 2)), {}),
-            ((_square(3, 2), some(3)), {}),
-            ((_square(), some(2, 3, 1)), {}),
+            ((well_conditioned(), some(3)), {}),
+            ((well_conditioned(), some(3, 2)), {}),
+            ((well_conditioned(3, 2), some(3)), {}),
+            ((well_conditioned(), some(2, 3, 1)), {}),
         ],
     )
 )
@@ -111,7 +113,11 @@ inv = general(
     name="inv",
     jvp=lambda tangents, y, a: -(y @ tangents[0] @ y),
     type_rule=lambda a: a,
-    samples=lambda: [((_square(),), {}), ((_square(2, 4),), {}), ((_square() + 0.5j * some(3, 3),), {})],
+    samples=lambda: [
+        ((well_conditioned(),), {}),
+        ((well_conditioned(2, 4),), {}),
+        ((well_conditioned() + 0.5j * some(3, 3),), {}),
+    ],
 )
 
 
@@ -120,7 +126,7 @@ def _inv(a: Any) -> Any:
     return bind(inv, a)
 
 
-def _cofactors(y: Any, a: Any) -> Any:
+def cofactors(y: Any, a: Any) -> Any:
     """The derivative of the determinant with respect to each element."""
     value = primal(y)
     if isinstance(value, ArrayType) or np.all(value != 0):
@@ -138,14 +144,14 @@ def _minor(a: Any, i: int, j: int) -> Any:
 
 det = general(
     np.linalg.det,
-    lambda ct, y, a: ct[..., None, None] * _cofactors(y, a),
+    lambda ct, y, a: ct[..., None, None] * cofactors(y, a),
     name="det",
-    jvp=lambda tangents, y, a: np.sum(tangents[0] * _cofactors(y, a), axis=(-2, -1)),
+    jvp=lambda tangents, y, a: np.sum(tangents[0] * cofactors(y, a), axis=(-2, -1)),
     type_rule=lambda a: ArrayType(a.dtype, a.shape[:-2]),
     samples=lambda: [
-        ((_square(),), {}),
-        ((_square(2, 4),), {}),
-        ((_square() + 0.5j * some(3, 3),), {}),
+        ((well_conditioned(),), {}),
+        ((well_conditioned(2, 4),), {}),
+        ((well_conditioned() + 0.5j * some(3, 3),), {}),
         ((np.array([[1.0, 2.0], [2.0, 4.0]]),), {}),
     ],
 )
@@ -179,7 +185,11 @@ slogdet = general(
     name="slogdet",
     jvp=_slogdet_jvp,
     multiple=True,
-    samples=lambda: [((_square(),), {}), ((_square(2, 4),), {}), ((_square() + 0.5j * some(3, 3),), {})],
+    samples=lambda: [
+        ((well_conditioned(),), {}),
+        ((well_conditioned(2, 4),), {}),
+        ((well_conditioned() + 0.5j * some(3, 3),), {}),
+    ],
 )
 _Slogdet = type(np.linalg.slogdet(np.eye(1)))
 
@@ -196,7 +206,7 @@ def _half(m: Any) -> Any:
     return m * weight.astype(m.real.dtype)
 
 
-def _cholesky_vjp(ct: Any, y: Any, a: Any) -> Any:
+def cholesky_vjp(ct: Any, y: Any, a: Any) -> Any:
     """NumPy reads the lower triangle of a only, so that this is where the cotangent lies."""
     inverse = np.linalg.inv(y)
     ct = np.conj(ct) if ct.dtype.kind == "c" else ct
@@ -205,7 +215,8 @@ def _cholesky_vjp(ct: Any, y: Any, a: Any) -> Any:
     return np.conj(lower) if ct.dtype.kind == "c" else lower
 
 
-def _cholesky_jvp(tangents: tuple[Any], y: Any, a: Any) -> Any:
+def cholesky_jvp(tangents: tuple[Any], y: Any, a: Any) -> Any:
+    """The change of the factor; of the tangent the lower triangle is read."""
     lower = _half(tangents[0])
     inverse = np.linalg.inv(y)
     return y @ _half(inverse @ (lower + adjoint(lower)) @ adjoint(inverse))
@@ -213,14 +224,14 @@ def _cholesky_jvp(tangents: tuple[Any], y: Any, a: Any) -> Any:
 
 cholesky = general(
     np.linalg.cholesky,
-    _cholesky_vjp,
+    cholesky_vjp,
     name="cholesky",
-    jvp=_cholesky_jvp,
+    jvp=cholesky_jvp,
     type_rule=lambda a: a,
     samples=lambda: [
-        ((_spd(),), {}),
-        ((_spd(2, n=2),), {}),
-        ((_spd() + 0.3j * (some(3, 3) - some(3, 3).T),), {}),
+        ((positive_definite(),), {}),
+        ((positive_definite(2, n=2),), {}),
+        ((positive_definite() + 0.3j * (some(3, 3) - some(3, 3).T),), {}),
     ],
 )
 

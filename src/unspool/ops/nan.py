@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import bind
+from unspool.ops.averages import root, squared
 from unspool.ops.queries import query
-from unspool.ops.reduce import extremum, root, squared
+from unspool.ops.reduce import extremum
 from unspool.ops.shape import Axes, axes_of
 from unspool.ops.table import implements
 

@@ -61,6 +61,21 @@ def _polyder(p: Any, m: int = 1) -> Any:
     return p
 
 
+@implements(np.polyint)
+def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    if m < 0:
+        raise ValueError("Order of integral must be positive (see polyder)")
+    constants = np.zeros(m) if k is None else np.atleast_1d(as_array(k))
+    if constants.shape[0] == 1 and m > 1:
+        constants = np.broadcast_to(constants, (m,))
+    if constants.shape[0] < m:
+        raise ValueError("k must be a scalar or a rank-1 array of length 1 or >m.")
+    p = np.atleast_1d(as_array(p))
+    for j in range(m):
+        p = np.concatenate((p / np.arange(p.shape[0], 0, -1), constants[j : j + 1]))
+    return p
+
+
 @implements(np.polyfit)
 def _polyfit(x: Any, y: Any, deg: int, rcond: float | None = None, *, w: Any = None) -> Any:
     x, y = (as_array(v) + 0.0 for v in (x, y))

@@ -1,4 +1,4 @@
-"""Sums, products, extrema, and what statistics are made of them."""
+"""Sums, products and extrema, of all elements or of chosen ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.ir.listener import bind
+from unspool.ir.listener import Traced, bind
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import cast, fit, general, linear, spread
@@ -31,13 +31,14 @@ _SHAPES = (
 )
 
 
-def _reduced(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
+def reduced(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
+    """The type of a reduction."""
     kept = [1 if k in axis else d for k, d in enumerate(x.shape) if keepdims or k not in axis]
     return ArrayType(np.dtype(dtype or x.dtype), tuple(kept))
 
 
 def _summed(x: ArrayType, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> ArrayType:
-    return _reduced(x, axis, keepdims, dtype or np.add.reduce(np.empty(0, x.dtype)).dtype)
+    return reduced(x, axis, keepdims, dtype or np.add.reduce(np.empty(0, x.dtype)).dtype)
 
 
 # --- sum --------------------------------------------------------------------------------------------------------------
@@ -56,8 +57,15 @@ sum_ = linear(
 
 
 @implements(np.sum)
-def _sum(a: Any, axis: Axes = None, dtype: Any = None, *, keepdims: bool = False) -> Any:
+def sum_along(
+    a: Any, axis: Axes = None, dtype: Any = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    """`numpy.sum` of a traced array."""
     axes = axes_of(axis, a.ndim)
+    if initial is not None or where is not True:
+        return _chosen(
+            sum_of, a, axes, dtype, keepdims=keepdims, initial=0 if initial is None else initial, where=where
+        )
     if dtype is None:
         return bind(sum_, a, axis=axes, keepdims=bool(keepdims))
     return bind(sum_, a, axis=axes, keepdims=bool(keepdims), dtype=np.dtype(dtype))
@@ -123,11 +131,118 @@ prod = general(
 
 
 @implements(np.prod)
-def _prod(a: Any, axis: Axes = None, dtype: Any = None, *, keepdims: bool = False) -> Any:
+def _prod(
+    a: Any, axis: Axes = None, dtype: Any = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
     axes = axes_of(axis, a.ndim)
+    if initial is not None or where is not True:
+        first = 1 if initial is None else initial
+        return _chosen(prod_of, a, axes, dtype, keepdims=keepdims, initial=first, where=where)
     if dtype is None:
         return bind(prod, a, axis=axes, keepdims=bool(keepdims))
     return bind(prod, a, axis=axes, keepdims=bool(keepdims), dtype=np.dtype(dtype))
+
+
+# --- of chosen elements, and from an initial value on -----------------------------------------------------------------
+def _no_cotangent(ct: Any, y: Any, x: Any, mask: Any, initial: Any, **params: Any) -> Any:
+    return np.zeros(mask.shape, mask.dtype)  # never asked for: a mask is not differentiated
+
+
+def _sum_of_jvp(tangents: tuple[Any, ...], y: Any, x: Any, mask: Any, initial: Any, **params: Any) -> Any:
+    tx, _, t_initial = tangents
+    change: Any = 0.0 if t_initial is None else t_initial
+    if tx is not None:
+        change = change + np.sum(np.where(mask, tx, 0), axis=params["axis"], keepdims=params["keepdims"])
+    return fit(np.broadcast_to(change, y.shape), y)
+
+
+_MASK = np.array([[True, False, True, True], [False, True, True, False], [True, True, True, False]])
+_CHOSEN = (
+    ((some(3, 4), _MASK, some()), {"axis": (0,), "keepdims": False, "dtype": None}),
+    ((some(3, 4), _MASK, some()), {"axis": (0, 1), "keepdims": True, "dtype": None}),
+    ((some(3, 4) + 0j, _MASK, np.array(2.0)[()]), {"axis": (1,), "keepdims": False, "dtype": None}),
+)
+
+
+def _chosen_type(x: ArrayType, mask: Any, initial: Any, *, axis: Any, keepdims: bool, dtype: Any) -> ArrayType:
+    return _summed(x, axis, keepdims, dtype)
+
+
+sum_of = general(
+    lambda x, mask, initial, axis, keepdims, dtype: np.add.reduce(
+        x, axis=axis, keepdims=keepdims, dtype=dtype, where=mask, initial=initial
+    ),
+    lambda ct, y, x, mask, initial, axis, keepdims, dtype: cast(
+        np.where(mask, spread(opened(ct, x.shape, axis, keepdims), x.shape), 0), x.dtype
+    ),
+    _no_cotangent,
+    lambda ct, y, x, mask, initial, axis, keepdims, dtype: fit(ct, initial),
+    name="sum_of_chosen",
+    type_rule=_chosen_type,
+    jvp=_sum_of_jvp,
+    samples=lambda: _CHOSEN,
+)
+
+
+def _prod_of_jvp(tangents: tuple[Any, ...], y: Any, x: Any, mask: Any, initial: Any, **params: Any) -> Any:
+    tx, _, t_initial = tangents
+    axis, keepdims = params["axis"], params["keepdims"]
+    factors = np.where(mask, x, 1)
+    change: Any = 0.0
+    if t_initial is not None:
+        change = t_initial * np.prod(factors, axis=axis, keepdims=keepdims)
+    if tx is not None:
+        others = np.where(mask, tx * _product_of_others(factors, axis), 0)
+        change = change + initial * np.sum(others, axis=axis, keepdims=keepdims)
+    return fit(change, y)
+
+
+prod_of = general(
+    lambda x, mask, initial, axis, keepdims, dtype: np.multiply.reduce(
+        x, axis=axis, keepdims=keepdims, dtype=dtype, where=mask, initial=initial
+    ),
+    lambda ct, y, x, mask, initial, axis, keepdims, dtype: cast(
+        np.where(
+            mask,
+            opened(ct * initial, x.shape, axis, keepdims) * _product_of_others(np.where(mask, x, 1), axis),
+            0,
+        ),
+        x.dtype,
+    ),
+    _no_cotangent,
+    lambda ct, y, x, mask, initial, axis, keepdims, dtype: fit(
+        ct * np.prod(np.where(mask, x, 1), axis=axis, keepdims=keepdims), initial
+    ),
+    name="prod_of_chosen",
+    type_rule=_chosen_type,
+    jvp=_prod_of_jvp,
+    samples=lambda: _CHOSEN,
+)
+
+
+def mask_of(where: Any, a: Any) -> Any:
+    """Which elements of an array are chosen."""
+    mask: Any = where if isinstance(where, Traced) else np.asarray(where)
+    if mask.dtype != bool:
+        raise TypeError(f"Cannot cast array data from {mask.dtype} to dtype('bool') according to the rule 'safe'")
+    return np.broadcast_to(mask, a.shape)
+
+
+def _chosen(primitive: Primitive, a: Any, axes: tuple[int, ...], dtype: Any, *, keepdims: bool, **choice: Any) -> Any:
+    mask = mask_of(choice["where"], a)
+    first = choice["initial"]
+    if np.ndim(first):
+        raise ValueError("Input object to FillWithScalar is not a scalar")
+    first = first if isinstance(first, Traced) else np.asarray(first)[()]
+    return bind(
+        primitive,
+        a,
+        mask,
+        first,
+        axis=axes,
+        keepdims=bool(keepdims),
+        dtype=None if dtype is None else np.dtype(dtype),
+    )
 
 
 def _backwards(x: Any, axis: int) -> Any:
@@ -210,7 +325,7 @@ def extremum(ufunc: np.ufunc, *, name: str) -> Primitive:
         lambda x, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims),
         _extremum_vjp,
         name=name,
-        type_rule=_reduced,
+        type_rule=reduced,
         jvp=_extremum_jvp,
         samples=lambda: _SHAPES,
     )
@@ -220,81 +335,32 @@ max_ = extremum(np.maximum, name="max")
 min_ = extremum(np.minimum, name="min")
 
 
+def _extreme(primitive: Primitive, join: Any, a: Any, axis: Axes, *, keepdims: bool, initial: Any, where: Any) -> Any:
+    if initial is not None and np.ndim(initial):
+        raise ValueError("Input object to FillWithScalar is not a scalar")
+    if where is not True:
+        if initial is None:
+            raise ValueError(
+                f"reduction operation '{join.__name__}' does not have an identity, so to use a where mask one has to "
+                "specify 'initial'"
+            )
+        a = np.where(mask_of(where, a), a, initial)
+    y = bind(primitive, a, axis=axes_of(axis, a.ndim), keepdims=bool(keepdims))
+    return y if initial is None else join(y, initial)
+
+
 @implements(np.max, np.amax)
-def _max(a: Any, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    return bind(max_, a, axis=axes_of(axis, a.ndim), keepdims=bool(keepdims))
+def _max(a: Any, axis: Axes = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    """Elements that share the extreme value share the derivative equally, an initial value among them."""
+    return _extreme(max_, np.maximum, a, axis, keepdims=keepdims, initial=initial, where=where)
 
 
 @implements(np.min, np.amin)
-def _min(a: Any, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    return bind(min_, a, axis=axes_of(axis, a.ndim), keepdims=bool(keepdims))
+def _min(a: Any, axis: Axes = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    """Elements that share the extreme value share the derivative equally, an initial value among them."""
+    return _extreme(min_, np.minimum, a, axis, keepdims=keepdims, initial=initial, where=where)
 
 
 @implements(np.ptp)
 def _ptp(a: Any, axis: Axes = None, *, keepdims: bool = False) -> Any:
     return _max(a, axis, keepdims=keepdims) - _min(a, axis, keepdims=keepdims)
-
-
-# --- statistics -------------------------------------------------------------------------------------------------------
-def _count(a: Any, axes: tuple[int, ...]) -> int:
-    n = 1
-    for k in axes:
-        n *= a.shape[k]
-    return n
-
-
-@implements(np.mean)
-def _mean(a: Any, axis: Axes = None, dtype: Any = None, *, keepdims: bool = False) -> Any:
-    return _sum(a, axis, dtype, keepdims=keepdims) / _count(a, axes_of(axis, a.ndim))
-
-
-@implements(np.var)
-def _var(a: Any, axis: Axes = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    axes = axes_of(axis, a.ndim)
-    n = _count(a, axes)
-    square = squared(a - _sum(a, axes, dtype, keepdims=True) / n)
-    return _sum(square, axes, keepdims=keepdims) / max(n - ddof, 0)
-
-
-@implements(np.std)
-def _std(a: Any, axis: Axes = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    return root(_var(a, axis, dtype, ddof=ddof, keepdims=keepdims))
-
-
-def squared(x: Any) -> Any:
-    """The square of the absolute value."""
-    return np.real(x) * np.real(x) + np.imag(x) * np.imag(x) if x.dtype.kind == "c" else x * x
-
-
-def root(square: Any) -> Any:
-    """The square root of a sum of squares: at 0, where the sum has no first-order change, its derivative is 0."""
-    zero = square == 0
-    return np.where(zero, square, np.sqrt(np.where(zero, 1, square)))
-
-
-@implements(np.average)
-def _average(a: Any, axis: Axes = None, weights: Any = None) -> Any:
-    if weights is None:
-        return _mean(a, axis)
-    axes = axes_of(axis, np.ndim(a))
-    if np.shape(weights) != np.shape(a):
-        weights = np.reshape(weights, tuple([d if k in axes else 1 for k, d in enumerate(np.shape(a))]))
-        weights = np.broadcast_to(weights, np.shape(a))
-    return np.sum(a * weights, axis=axes) / np.sum(weights, axis=axes)
-
-
-@implements(np.diff)
-def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    if n < 0:
-        raise ValueError(f"order must be non-negative but got {n}")
-    along = axis_of(axis, np.ndim(a))
-    parts = [
-        part if part is a or np.ndim(part) else np.broadcast_to(part, (*a.shape[:along], 1, *a.shape[along + 1 :]))
-        for part in (prepend, a, append)
-        if part is not None
-    ]
-    x = np.concatenate(parts, axis=along) if len(parts) > 1 else a
-    lead = (slice(None),) * along
-    for _ in range(n):
-        x = x[(*lead, slice(1, None))] - x[(*lead, slice(None, -1))]
-    return x

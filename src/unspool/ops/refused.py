@@ -19,7 +19,7 @@ def refuse(function: Callable[..., Any], why: str) -> None:
     def call(*args: Any, **kwargs: Any) -> NoReturn:
         raise UnsupportedError(f"{name} has no derivative rule on a traced value: {why}")
 
-    TABLE[function] = Entry(name, call, -1, frozenset(signature(function).parameters))
+    TABLE[function] = Entry(name, call, -1, frozenset(signature(function).parameters), None, "refused")
 
 
 _SHAPE = "the number of elements of the result depends on the values. "

@@ -28,17 +28,20 @@ _ROOT_PI = sqrt(pi)
 _ROOT_2PI = sqrt(2 * pi)
 
 
-def _no_rule(name: str, which: str) -> Callable[..., NoReturn]:
+def no_rule(name: str, which: str) -> Callable[..., NoReturn]:
+    """The partial derivative with respect to a parameter that has none."""
+
     def partial(y: Any, *xs: Any) -> NoReturn:
         raise UnsupportedError(
             f"scipy.special.{name}: no derivative rule with respect to {which}. Pass a plain number or array there, or "
             "give the function a rule with unspool.custom_vjp."
         )
 
+    partial.__doc__ = f"Not in {which}."
     return partial
 
 
-def _with_parameters(*domain: tuple[float, float], orders: tuple[int, ...] = (0, 1, 2, 3)) -> Any:
+def with_parameters(*domain: tuple[float, float], orders: tuple[int, ...] = (0, 1, 2, 3)) -> Any:
     """Samples whose leading operands, the parameters, are whole numbers, which are not differentiated."""
 
     def samples() -> Iterator[Sample]:
@@ -77,10 +80,10 @@ loggamma = scalar(sp.loggamma, lambda y, x: sp.psi(x), guard=1.0, domain=((0.3, 
 psi = scalar(sp.psi, lambda y, x: _zeta(2.0, x), guard=1.0, evaluate=_real_psi, domain=((0.3, 4.0),))
 zeta = scalar(
     _zeta,
-    _no_rule("zeta", "the exponent x"),
+    no_rule("zeta", "the exponent x"),
     lambda y, x, q: -x * _zeta(x + 1.0, q),
     name="zeta",
-    samples=_with_parameters((0.3, 4.0), orders=(2, 3, 4)),
+    samples=with_parameters((0.3, 4.0), orders=(2, 3, 4)),
 )
 beta = scalar(
     sp.beta,
@@ -98,46 +101,48 @@ betaln = scalar(
 )
 
 
-def _gamma_density(a: Any, x: Any) -> Any:
+def gamma_density(a: Any, x: Any) -> Any:
+    """The density of the gamma distribution."""
     return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
 
 
-def _beta_density(a: Any, b: Any, x: Any) -> Any:
+def beta_density(a: Any, b: Any, x: Any) -> Any:
+    """The density of the beta distribution."""
     return np.exp(sp.xlogy(a - 1, x) + sp.xlog1py(b - 1, -x) - sp.betaln(a, b))
 
 
 _SHAPES = (1, 2, 3)
 gammainc = scalar(
     sp.gammainc,
-    _no_rule("gammainc", "the shape a"),
-    lambda y, a, x: _gamma_density(a, x),
-    samples=_with_parameters((0.2, 3.0), orders=_SHAPES),
+    no_rule("gammainc", "the shape a"),
+    lambda y, a, x: gamma_density(a, x),
+    samples=with_parameters((0.2, 3.0), orders=_SHAPES),
 )
 gammaincc = scalar(
     sp.gammaincc,
-    _no_rule("gammaincc", "the shape a"),
-    lambda y, a, x: -_gamma_density(a, x),
-    samples=_with_parameters((0.2, 3.0), orders=_SHAPES),
+    no_rule("gammaincc", "the shape a"),
+    lambda y, a, x: -gamma_density(a, x),
+    samples=with_parameters((0.2, 3.0), orders=_SHAPES),
 )
 gammaincinv = scalar(
     sp.gammaincinv,
-    _no_rule("gammaincinv", "the shape a"),
-    lambda y, a, x: 1 / _gamma_density(a, y),
-    samples=_with_parameters(*_UNIT, orders=_SHAPES),
+    no_rule("gammaincinv", "the shape a"),
+    lambda y, a, x: 1 / gamma_density(a, y),
+    samples=with_parameters(*_UNIT, orders=_SHAPES),
 )
 betainc = scalar(
     sp.betainc,
-    _no_rule("betainc", "the shape a"),
-    _no_rule("betainc", "the shape b"),
-    lambda y, a, b, x: _beta_density(a, b, x),
-    samples=_with_parameters(*_UNIT, *_UNIT, orders=_SHAPES),
+    no_rule("betainc", "the shape a"),
+    no_rule("betainc", "the shape b"),
+    lambda y, a, b, x: beta_density(a, b, x),
+    samples=with_parameters(*_UNIT, *_UNIT, orders=_SHAPES),
 )
 betaincinv = scalar(
     sp.betaincinv,
-    _no_rule("betaincinv", "the shape a"),
-    _no_rule("betaincinv", "the shape b"),
-    lambda y, a, b, x: 1 / _beta_density(a, b, y),
-    samples=_with_parameters(*_UNIT, *_UNIT, orders=_SHAPES),
+    no_rule("betaincinv", "the shape a"),
+    no_rule("betaincinv", "the shape b"),
+    lambda y, a, b, x: 1 / beta_density(a, b, y),
+    samples=with_parameters(*_UNIT, *_UNIT, orders=_SHAPES),
 )
 
 # --- logistic and entropic --------------------------------------------------------------------------------------------
@@ -186,23 +191,23 @@ j0 = scalar(sp.j0, lambda y, x: -sp.j1(x), domain=((-6.0, 6.0),))
 j1 = scalar(sp.j1, lambda y, x: 0.5 * (sp.j0(x) - sp.jv(2, x)), domain=((-6.0, 6.0),))
 jv = scalar(
     sp.jv,
-    _no_rule("jv", "the order v"),
+    no_rule("jv", "the order v"),
     lambda y, v, x: 0.5 * (sp.jv(v - 1, x) - sp.jv(v + 1, x)),
-    samples=_with_parameters((0.2, 6.0)),
+    samples=with_parameters((0.2, 6.0)),
 )
 y0 = scalar(sp.y0, lambda y, x: -sp.y1(x), guard=1.0, domain=((0.4, 6.0),))
 y1 = scalar(sp.y1, lambda y, x: 0.5 * (sp.y0(x) - sp.yv(2, x)), guard=1.0, domain=((0.4, 6.0),))
 yv = scalar(
     sp.yv,
-    _no_rule("yv", "the order v"),
+    no_rule("yv", "the order v"),
     lambda y, v, x: 0.5 * (sp.yv(v - 1, x) - sp.yv(v + 1, x)),
-    samples=_with_parameters((0.6, 6.0)),
+    samples=with_parameters((0.6, 6.0)),
 )
 yn = scalar(
     sp.yn,
-    _no_rule("yn", "the order n"),
+    no_rule("yn", "the order n"),
     lambda y, n, x: 0.5 * (sp.yv(n - 1, x) - sp.yv(n + 1, x)),
-    samples=_with_parameters((0.6, 6.0)),
+    samples=with_parameters((0.6, 6.0)),
 )
 i0 = scalar(sp.i0, lambda y, x: sp.i1(x))
 i1 = scalar(sp.i1, lambda y, x: 0.5 * (sp.i0(x) + sp.iv(2, x)))
@@ -210,9 +215,9 @@ i0e = scalar(sp.i0e, lambda y, x: sp.i1e(x) - np.sign(x) * y)
 i1e = scalar(sp.i1e, lambda y, x: 0.5 * (sp.i0e(x) + sp.ive(2, x)) - np.sign(x) * y)
 iv = scalar(
     sp.iv,
-    _no_rule("iv", "the order v"),
+    no_rule("iv", "the order v"),
     lambda y, v, x: 0.5 * (sp.iv(v - 1, x) + sp.iv(v + 1, x)),
-    samples=_with_parameters((0.2, 3.0)),
+    samples=with_parameters((0.2, 3.0)),
 )
 
 
@@ -224,18 +229,18 @@ def _real_ive(v: Any, x: Any) -> Any:
 
 ive = scalar(
     sp.ive,
-    _no_rule("ive", "the order v"),
+    no_rule("ive", "the order v"),
     lambda y, v, x: 0.5 * (sp.ive(v - 1, x) + sp.ive(v + 1, x)) - np.sign(x) * y,
     evaluate=_real_ive,
-    samples=_with_parameters((0.2, 3.0)),
+    samples=with_parameters((0.2, 3.0)),
 )
 k0 = scalar(sp.k0, lambda y, x: -sp.k1(x), guard=1.0, domain=((0.3, 4.0),))
 k1 = scalar(sp.k1, lambda y, x: -0.5 * (sp.k0(x) + sp.kv(2, x)), guard=1.0, domain=((0.3, 4.0),))
 kv = scalar(
     sp.kv,
-    _no_rule("kv", "the order v"),
+    no_rule("kv", "the order v"),
     lambda y, v, x: -0.5 * (sp.kv(v - 1, x) + sp.kv(v + 1, x)),
-    samples=_with_parameters((0.3, 4.0)),
+    samples=with_parameters((0.3, 4.0)),
 )
 
 # --- exponential integrals, and SciPy's own versions of NumPy's functions ---------------------------------------------

@@ -8,8 +8,20 @@ from functools import cache
 
 import numpy as np
 
+from unspool.memory import available_bytes
+
 KEPT_BYTES = 2**30
-"""So many bytes are kept for the next run, per thread, and no more."""
+"""So much of the heap is kept when it is free."""
+
+
+@cache
+def kept_bytes() -> int:
+    """So many bytes of buffers are kept for the next run, per thread: at most an eighth of what is free."""
+    return max(KEPT_BYTES, available_bytes() // 8)
+
+
+def _is_much(n_bytes: int) -> bool:
+    return n_bytes > KEPT_BYTES and n_bytes > kept_bytes()
 
 
 class _Arena(threading.local):
@@ -28,16 +40,18 @@ def take(n_bytes: int) -> np.ndarray:
             del _ARENA.free[position]
             _ARENA.n_bytes -= n_bytes
             return buffer
-    release()  # buffers of other sizes are of no use to this run
+    while _ARENA.free and _is_much(_ARENA.n_bytes + n_bytes):
+        _ARENA.n_bytes -= _ARENA.free.pop(0).nbytes
     return np.empty(n_bytes, np.uint8)
 
 
 def give(buffers: list[np.ndarray]) -> None:
-    """Keep buffers for the next run, as far as there is room."""
+    """Keep buffers for the next run, as far as there is room; those given first go first."""
     for buffer in buffers:
-        if _ARENA.n_bytes + buffer.nbytes <= KEPT_BYTES:
-            _ARENA.free.append(buffer)
-            _ARENA.n_bytes += buffer.nbytes
+        _ARENA.free.append(buffer)
+        _ARENA.n_bytes += buffer.nbytes
+    while _is_much(_ARENA.n_bytes):
+        _ARENA.n_bytes -= _ARENA.free.pop(0).nbytes
 
 
 def release() -> None:

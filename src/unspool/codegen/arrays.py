@@ -1,0 +1,88 @@
+"""What a kernel reads and writes: arrays at addresses, and what is to become of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from unspool.codegen.indices import Index, Shape
+from unspool.ir.program import Atom, Equation
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Memory that a kernel reads or writes: its name in the text, its shape, where its address stands, a leading
+    index, and the name of a sign that what is read has to be multiplied with."""
+
+    name: str
+    shape: Shape
+    slot: int
+    lead: str = ""
+    sign: str = ""
+
+    def load(self, index: Index) -> str:
+        """The value of an element."""
+        return f"({self.sign} * {self.place(index)})" if self.sign else self.place(index)
+
+    def place(self, index: Index) -> str:
+        """An element."""
+        parts = [self.lead] * bool(self.lead) + [_position(axis) for axis in index]
+        return f"{self.name}[{', '.join(parts) or '0'}]"
+
+    @property
+    def type(self) -> str:
+        """As it is declared."""
+        lengths = [":"] * bool(self.lead) + [str(n) for n in self.shape]
+        return f"f64[{', '.join(lengths)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a result goes, and whether it is added to what stands there."""
+
+    atom: Atom
+    array: Array
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A library call: an equation, and the slots of its operands (None for numbers and the step) and results."""
+
+    equation: Equation
+    operands: tuple[int | None, ...]
+    results: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A part that is added to what stands in memory, before anything else is done: ``array[key] += part``."""
+
+    array: Array
+    key: tuple[Any, ...]
+    part: Atom
+    shape: Shape
+
+
+class Slots(Protocol):
+    """Gives out the places of addresses."""
+
+    def scratch(self, name: str, shape: Shape) -> Array:
+        """Memory that a kernel has to itself while it runs."""
+
+    def function(self, name: str) -> int:
+        """The place of the address of a library function."""
+
+    def transposed(self, matrix: Array) -> Array | None:
+        """The transpose of a matrix that stays the same from step to step, if it is not too large to be kept twice."""
+
+    def call(self, call: Call) -> int:
+        """The number of a call of Python."""
+
+
+def _position(axis: tuple[int, int, int]) -> str:
+    d, scale, offset = axis
+    if d < 0:
+        return str(offset)
+    name = f"i{d}" if scale == 1 else f"-i{d}" if scale == -1 else f"{scale} * i{d}"
+    return name if not offset else f"{name} + {offset}" if offset > 0 else f"{name} - {-offset}"
