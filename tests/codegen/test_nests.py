@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,8 @@ import unspool.numpy as unp
 from tests.codegen.field_steps import CAPTURES, HOW, LINES, SHAPES, arrays, make_step
 from tests.codegen.kernels import Carried, check, close, program_of
 from tests.codegen.plain import agree
-from tests.oracles import same_bits
 from unspool import grad, scan
-from unspool.codegen import nests
-from unspool.codegen.nests import LANES, Array
+from unspool.codegen.nests import _MOST_BOXES
 from unspool.ir.evaluate import evaluate
 
 U = np.sin(np.arange(60.0))
@@ -76,22 +73,6 @@ def test_infinities_nan_and_signs_of_zeros_stay_where_they_are(name: str) -> Non
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
-@given(data=st.data(), domain=st.lists(st.integers(1, 12), min_size=1, max_size=3))
-def test_boxes_are_a_partition_of_the_domain(data: Any, domain: list[int]) -> None:
-    wide = []
-    for n in domain:
-        ends = sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=5)))
-        ranges = [*pairwise(ends)]
-        chosen = data.draw(st.sets(st.sampled_from(ranges), min_size=1))
-        wide.append([r for r in ranges if r in chosen])
-    boxes = [*nests._boxes(tuple([(0, n) for n in domain]), wide)]
-    covered = np.zeros(domain, int)
-    for box, inside in boxes:
-        covered[tuple([slice(*ends) for ends in box])] += 1
-        assert inside == all(ends in ranges for ends, ranges in zip(box, wide, strict=True))
-    assert (covered == 1).all()
-
-
 def _loops(carried: Carried) -> list[str]:
     return [line.strip() for line in carried.lines if line.strip().startswith("for ")]
 
@@ -113,7 +94,7 @@ def test_the_interior_has_no_conditions_and_the_border_is_one_text() -> None:
 
 def test_many_pieces_do_not_make_many_boxes() -> None:
     carried = check(lambda u: np.concatenate([u[k : k + 6, ::-1] * float(k + 1) for k in range(9)]), W)
-    assert sum(re.match(r"for i0 in range\(\d", line) is not None for line in _loops(carried)) == nests._MOST_BOXES
+    assert sum(re.match(r"for i0 in range\(\d", line) is not None for line in _loops(carried)) == _MOST_BOXES
 
     def mosaic(u: Any) -> Any:
         return np.concatenate(
@@ -169,75 +150,6 @@ def test_a_block_in_an_array_of_negative_zeros() -> None:
     agree(loss, U)
 
 
-# --- sums -------------------------------------------------------------------------------------------------------------
-def _in_lanes(values: np.ndarray) -> float:
-    """The sum of a vector in the order that a kernel has."""
-    width = min(LANES, 1 << max(0, len(values) - 1).bit_length())
-    lanes = [0.0] * width
-    for k, value in enumerate(values.tolist()):
-        lanes[k % width] += value
-    while width > 1:
-        width //= 2
-        lanes = [lanes[k] + lanes[k + width] for k in range(width)]
-    return lanes[0]
-
-
-@pytest.mark.parametrize("n", [17, 33, 63, 64, 65, 127, 128, 200, 513])
-def test_a_sum_has_one_order_however_it_is_asked_for(n: int) -> None:
-    u = np.sin(np.arange(float(n))) * 10.0 ** (np.arange(n) % 9)
-    expected = _in_lanes(u)
-    (found,) = Carried(program_of(np.sum, u)).run(u)
-    assert found == expected
-    several = Carried(program_of(lambda u: (np.sum(u * 1.5), np.sum(u), np.sum(np.stack([u, u]), axis=1)), u)).run(u)
-    assert several[1] == expected
-    assert same_bits([*several[2]], [np.float64(expected)] * 2)
-    (rows,) = Carried(program_of(lambda m: np.sum(m, axis=0), W)).run(W)
-    total = np.zeros(20)
-    for row in W:
-        total = total + row
-    assert same_bits(rows, total)
-
-
-AXES = [None, 0, 1, 2, -1, (0, 1), (0, 2), (1, 2), (0, 1, 2), ()]
-
-
-@pytest.mark.parametrize("axis", AXES, ids=str)
-def test_reductions_over_any_axes(axis: Any) -> None:
-    u = np.sin(np.arange(5 * 4 * 70.0)).reshape(5, 4, 70)
-    for keepdims in (False, True):
-        check(lambda u, k=keepdims: np.sum(np.cos(u) * u, axis=axis, keepdims=k), u)
-        check(lambda u, k=keepdims: np.max(u, axis=axis, keepdims=k) - np.min(u * 2, axis=axis, keepdims=k), u)
-    for special in (np.nan, np.inf, -np.inf):
-        v = u.copy()
-        v[1, 2, 3] = special
-        check(lambda u: (np.max(u, axis=axis), np.min(u, axis=axis), np.sum(u, axis=axis)), v)
-    check(lambda u: np.max(u, axis=axis), np.full((5, 4, 70), -np.inf))
-
-
-def test_what_is_summed_may_be_read_through_slices_and_blocks() -> None:
-    check(lambda u: np.sum(u[::2, 1:] * u[1::2, :-1], axis=1), W)
-    check(lambda u: np.sum(np.pad(u[3:7, 3:7] * 2, 4) * u[:12, :12]), W)
-    check(lambda u: np.sum(np.concatenate([u, u * u], axis=1), axis=1, keepdims=True) * u, W)
-    check(lambda u: np.sum(np.roll(u, 3)[:, None] * u, axis=0), U)
-
-
-# --- products ---------------------------------------------------------------------------------------------------------
-def _matrix(m: int, n: int) -> np.ndarray:
-    return np.sin(1.0 + np.arange(float(m * n))).reshape(m, n)
-
-
-@pytest.mark.parametrize(("m", "k", "n"), [(5, 7, 6), (1, 20, 3), (20, 1, 20), (18, 18, 1), (4, 4, 4), (23, 5, 1)])
-def test_products_of_matrices_and_vectors(m: int, k: int, n: int) -> None:
-    a, b, x = _matrix(m, k), _matrix(k, n), _matrix(1, k)[0]
-    check(lambda a, b: a @ b, a, b)
-    check(lambda a, b: (a @ b).T @ a, a, b)
-    check(lambda a, b: b.T @ a.T, a, b)
-    check(lambda a, b: np.dot(a.T, a) + np.dot(b, b.T), a, b)
-    check(lambda a, x: (a @ x, x @ a.T, x @ x, np.inner(x, x * 2), np.dot(a, x)), a, x)
-    check(lambda a, x: (np.sin(a) * 2) @ (x + 1), a, x)
-    check(lambda a: a.T @ np.sin(a[:, 0]), a)
-
-
 # --- signs, additions, parts -----------------------------------------------------------------------------------------
 def test_an_input_with_a_sign_is_read_with_it() -> None:
     def f(u: Any, m: Any) -> Any:
@@ -274,18 +186,6 @@ def test_a_part_is_added_before_anything_is_read(key: Any) -> None:
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
-def test_the_text_of_an_element() -> None:
-    array = Array("u", (4, 5), 7)
-    assert array.place(((0, 1, 0), (1, 1, -2))) == "u[i0, i1 - 2]"
-    assert array.place(((-1, 0, 3), (0, -1, 4))) == "u[3, -i0 + 4]"
-    assert array.place(((1, 2, 0), (0, -3, -1))) == "u[2 * i1, -3 * i0 - 1]"
-    assert array.type == "f64[4, 5]"
-    assert Array("y", (), 3).place(()) == "y[0]"
-    rows = Array("r", (4,), 7, lead="row", sign="q0")
-    assert rows.load(((0, 1, 0),)) == "(q0 * r[row, i0])"
-    assert rows.type == "f64[:, 4]"
-
-
 def test_the_text_names_the_lines_of_the_user_and_is_the_same_every_time() -> None:
     def f(u: Any) -> Any:
         return np.sin(u), np.sum(u * 2), np.cumsum(u)
@@ -295,17 +195,3 @@ def test_the_text_names_the_lines_of_the_user_and_is_the_same_every_time() -> No
     comments = [line for line in texts.pop().splitlines() if line.strip().startswith("#")]
     assert all(re.fullmatch(r" *# (f64|b8|i64)\[[\d, ]*\] \w+  # [\w.]+:\d+", line) for line in comments)
     assert any("test_nests.py" in line for line in comments)
-
-
-@given(data=st.data(), n=st.integers(0, 3))
-def test_strips_go_through_their_boxes_only(data: Any, n: int) -> None:
-    """The loops around one body over several boxes, as text that is carried out."""
-    shapes = [(5,), (3, 4), (2, 3, 2), (4,)][n]
-    boxes = []
-    for _ in range(data.draw(st.integers(1, 4))):
-        ends = [sorted([data.draw(st.integers(0, m)), data.draw(st.integers(0, m))]) for m in shapes]
-        boxes.append(tuple([(a, b) for a, b in ends]))
-    axes = ", ".join([f"i{d}" for d in range(len(shapes))])
-    seen: list[Any] = []
-    exec("\n".join(nests._strips(boxes, [f"seen.append(({axes},))"])), {"seen": seen})
-    assert seen == [at for box in boxes for at in product(*[range(*ends) for ends in box])]
