@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
 from unspool.codegen.indices import Index, Shape, broadcast, identity, moved, pieces, summands
 from unspool.codegen.scalars import is_elementwise
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
@@ -21,6 +23,8 @@ SMALL = 16
 
 _AGAIN = 12.0
 """A value is kept in memory when computing it where it is asked for would take so many more operations per element."""
+
+_MOST_EFFORT = 16.0  # what would take more has parts that are kept
 
 WEIGHTS = {"divide": 4.0, "reciprocal": 4.0, "sqrt": 4.0, "remainder": 8.0, "floor_divide": 8.0, "fmod": 8.0}
 _CHEAP = frozenset(
@@ -116,8 +120,7 @@ class Fusion:
             self._require(equation)
         for var in self.results:
             self._store(var)
-        while more := self._too_often():
-            self.stored[more] = None
+        self._store_what_is_asked_for_often()
 
     # --- memory -----------------------------------------------------------------------------------------------------
     def kind(self, var: Var) -> str:
@@ -192,45 +195,45 @@ class Fusion:
             stack += [atom for atom in equation.operands if isinstance(atom, Var)]
         return False
 
-    def sites(self) -> Iterator[tuple[Shape, Var]]:
-        """The domains over which something is computed, and what."""
-        for var in self.stored:
-            if var not in self.named:
-                yield var.type.shape, var
-        for equation in self.program.equations:
-            if self.kinds[id(equation)] == "sum":
-                (operand,) = equation.operands
-                assert isinstance(operand, Var)
-                if not self.in_memory(operand):
-                    yield operand.type.shape, operand
+    def _store_what_is_asked_for_often(self) -> None:
+        """Give memory to values that would be computed again too often, the last of the program first.
 
-    def _too_often(self) -> Var | None:
-        """The first value that is computed too many times, if there is one."""
+        So all that asks for a value is decided when it is its turn; what its operands take is an estimate.
+        """
         asked: dict[Var, set[tuple[Shape, Index]]] = {}
-        for shape, var in self.sites():
-            stack = [*self.operands(var, identity(shape))]
-            while stack:
-                atom, index = stack.pop()
-                if isinstance(atom, Literal) or self.in_memory(atom):
-                    continue
-                if atom in self.named:
-                    if any(d >= 0 for d, _, _ in index):
-                        return atom  # numbers have no order in which a loop could go through them
-                    continue
-                places = asked.setdefault(atom, set())
-                if (shape, index) not in places:
-                    places.add((shape, index))
-                    stack += self.operands(atom, index)
         effort: dict[Var, float] = {}
         for equation in self.program.equations:
+            parts = sum([effort.get(a, 0.0) for a in equation.operands if isinstance(a, Var)])
             for var in equation.outputs:
-                own = work(equation)
-                parts = sum([effort.get(a, 0.0) for a in equation.operands if isinstance(a, Var)])
-                effort[var] = 0.0 if self.in_memory(var) or var in self.named else own + parts
-                evaluations = sum([prod(shape) for shape, _ in asked.get(var, ())])
+                inline = not self.in_memory(var) and var not in self.named
+                effort[var] = min(_MOST_EFFORT, work(equation) + parts) if inline else 0.0
+
+        def ask(atom: Atom, shape: Shape, index: Index) -> None:
+            if isinstance(atom, Var) and not self.in_memory(atom):
+                asked.setdefault(atom, set()).add((shape, index))
+
+        for equation in reversed(self.program.equations):
+            var, kind = equation.outputs[0], self.kinds[id(equation)]
+            if kind == "sum":
+                for atom in equation.operands:
+                    if isinstance(atom, Var):
+                        ask(atom, atom.type.shape, identity(atom.type.shape))
+            if kind not in ("fused", "filled"):
+                continue
+            places = asked.get(var, set())
+            if var in self.named:
+                if any(d >= 0 for _, index in places for d, _, _ in index):
+                    self.stored[var] = None  # numbers have no order in which a loop could go through them
+                places = {((), tuple([(-1, 0, k) for k in at])) for at in np.ndindex(*var.type.shape)}
+            elif var not in self.stored:
+                evaluations = sum([prod(shape) for shape, _ in places])
                 if (evaluations - var.type.size) * effort[var] > _AGAIN * var.type.size:
-                    return var
-        return None
+                    self.stored[var] = None
+            if var in self.stored and var not in self.named:
+                places = {(var.type.shape, identity(var.type.shape))}
+            for shape, index in places:
+                for atom, at in self.operands(var, index):
+                    ask(atom, shape, at)
 
     # --- order ------------------------------------------------------------------------------------------------------
     @cached_property
