@@ -129,3 +129,14 @@ def test_captures_of_other_types_than_float64_are_refused(dtype: type) -> None:
 
     with pytest.raises(UnsupportedError, match="only float64 is compiled"):
         _step(step, np.ones(600), captures=[np.ones(600, dtype)])
+
+
+def test_a_call_on_truths_whose_type_rule_errs_is_refused() -> None:
+    """Logarithms of a sum of truths are not truths."""
+
+    def step(k: Any, state: Any, inputs: Any, captures: Any) -> Any:
+        truths = np.reshape(state[0] > 0.5, (5, 5))
+        return [state[0] * np.linalg.svd(truths)[1][0]], []
+
+    with pytest.raises(UnsupportedError, match=r"svd in test_field_step.py:\d+ (gives|works on)"):
+        _step(step, np.ones(25))
