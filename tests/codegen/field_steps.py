@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 import unspool.numpy as unp
 
-MOST = 150  # elements of a value that is computed on
-
 
 def _constant(*shape: int) -> np.ndarray:
     return np.cos(1.3 * np.arange(int(np.prod(shape))) + len(shape)).reshape(shape)
@@ -258,8 +256,13 @@ def is_whole(k: Any) -> bool:
     return isinstance(k, int) or k.dtype.kind == "i"
 
 
-def make_step(lines: list[tuple[int, int, int, int]], how: int) -> Callable[..., tuple[list[Any], list[Any]]]:
-    """A step ``(k, state, x, captures) -> (state, outputs)``: straight-line code from random lines."""
+def make_step(
+    lines: list[tuple[int, int, int, int]], how: int, most: int = 150
+) -> Callable[..., tuple[list[Any], list[Any]]]:
+    """A step ``(k, state, x, captures) -> (state, outputs)``: straight-line code from random lines.
+
+    ``most`` is the number of elements of a value that is computed on.
+    """
 
     def step(k: Any, state: list[Any], x: Any, captures: list[Any]) -> tuple[list[Any], list[Any]]:
         known = [*state, *captures, x, (0.1 * np.sin(0.3 * k) + (k % 3) * 0.1 - (k // 2) * 0.05) * captures[2]]
@@ -272,7 +275,7 @@ def make_step(lines: list[tuple[int, int, int, int]], how: int) -> Callable[...,
             name = names[which % len(names)]
             other = b if fits(b, np.shape(a)) else np.sum(b) * 0.1
             value = ONE[name](a, r) if name in ONE else TWO[name](a, other, r)
-            value = value if np.size(value) <= MOST else np.sum(value) * 0.1
+            value = value if np.size(value) <= most else np.sum(value) * 0.1
             known.append(np.tanh(value) if r % 2 and np.size(value) > 1 else value)
         fresh = known[-3:]
         outputs = [np.sum(fresh[-1]) * 0.1, fresh[0], state[0], _moved(state, fresh, 3)[0]]

@@ -318,7 +318,9 @@ def _failing(where: str, at: int) -> tuple[CompiledFields, list[int]]:
     def of(name: str, vjp: Any) -> Primitive:
         function = evaluated if name == where else (lambda x: x * 2.0)
         pull = Pull.reading(lambda ct, y, x: (vjp(ct),), (Read.NOTHING, Read.NOTHING))
-        return Primitive(f"{name} {next(_NUMBERS)}", function, type_rule=lambda x: x, pull=lambda wanted, n, plain: pull)
+        return Primitive(
+            f"{name} {next(_NUMBERS)}", function, type_rule=lambda x: x, pull=lambda wanted, n, plain: pull
+        )
 
     backwards = of("backwards", lambda ct: ct * 2.0)
     forwards = of("forwards", lambda ct: bind(backwards, ct) if where == "backwards" else ct * 2.0)
