@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import re
 from collections import OrderedDict
@@ -116,6 +117,15 @@ def _kernel(function: int, address: int) -> int:
 _BROUGHT_IN = r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath) .*|.* = FUNCTIONS.*)$"
 
 
+class _Numbers(ast.NodeTransformer):
+    """Numbers of Python become numbers of NumPy, which divide by zero."""
+
+    def visit_Constant(self, node: ast.Constant) -> Any:
+        if not isinstance(node.value, float):
+            return node
+        return ast.Call(ast.Attribute(ast.Name("np", ast.Load()), "float64", ast.Load()), [node], [])
+
+
 class Plain:
     """Functions by name, with numbers in the place of their addresses."""
 
@@ -140,7 +150,8 @@ class Plain:
             "call": _call,
             "kernel": _kernel,
         }
-        exec(compile(text, "<plain step>", "exec"), space)
+        tree = ast.fix_missing_locations(_Numbers().visit(ast.parse(text)))
+        exec(compile(tree, "<plain step>", "exec"), space)
         self.addresses = {name: next(_NEXT) for name in names}
         _FUNCTIONS.update({number: space[name] for name, number in self.addresses.items()})
 

@@ -150,7 +150,7 @@ def _program(lines: Any, how: int, shapes: Any) -> tuple[Program, list[Any]]:
     return program_of(f, *args), args
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(lines=LINES, how=HOW, shapes=SHAPES)
 def test_every_stage_reads_only_what_is_there(lines: Any, how: int, shapes: Any) -> None:
     program, _ = _program(lines, how, shapes)
@@ -209,7 +209,7 @@ def test_a_result_is_written_over_what_only_it_still_reads(may: bool, f: Any) ->
         assert same_bits(Carried(program, over={0: 0}).run(U, V), carried.run(U, V))
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(lines=LINES, how=HOW, shapes=SHAPES)
 def test_no_bit_changes_where_a_result_is_written_over_an_input(lines: Any, how: int, shapes: Any) -> None:
     program, args = _program(lines, how, shapes)

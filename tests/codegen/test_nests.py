@@ -23,7 +23,7 @@ W = np.cos(np.arange(400.0)).reshape(20, 20)
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(lines=LINES, how=HOW, shapes=SHAPES, spread=st.sampled_from([1.0, 1e3]))
 def test_random_programs_give_what_the_interpreter_gives(lines: Any, how: int, shapes: Any, spread: float) -> None:
     step = make_step(lines, how)
