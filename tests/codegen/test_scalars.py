@@ -107,6 +107,10 @@ def test_every_primitive_with_a_name_in_the_tables_is_enrolled() -> None:
     assert set(TEMPLATES) | MOVING | KEEPING <= {*PRIMITIVES, "expit"}  # that of SciPy when it is met
 
 
+def _select(condition: Any, this: Any, other: Any) -> Any:
+    return this if condition else other
+
+
 # --- programs ---------------------------------------------------------------------------------------------------------
 def _runs(f: Any, types: list[ArrayType], rows: list[Any], *, exact: bool = True, contracted: bool = False) -> int:
     """Carry scalar code out in Python, on elements of NumPy, and compare with the program; return the statements."""
@@ -124,7 +128,7 @@ def _runs(f: Any, types: list[ArrayType], rows: list[Any], *, exact: bool = True
         code.contract(wanted)
     statements = code.live(wanted)
     for row in rows:
-        space: dict[str, Any] = {"np": np, "math": _Math(), "fma": fma, **elementary()}
+        space: dict[str, Any] = {"np": np, "math": _Math(), "fma": fma, "select": _select, **elementary()}
         for group, value in zip(names, row, strict=True):
             space.update(zip(group, np.ravel(np.asarray(value, float)), strict=True))
         with np.errstate(all="ignore"):
