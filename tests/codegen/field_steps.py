@@ -170,23 +170,12 @@ def _scattered(a: Any) -> Any:
     return v
 
 
-TWO: dict[str, Callable[[Any, Any, int], Any]] = {
-    "add": lambda a, b, r: a + 0.5 * b,
-    "multiply": lambda a, b, r: a * b,
-    "divide": lambda a, b, r: a / (2.0 + np.cos(b)),
-    "maximum": lambda a, b, r: np.maximum(a, b) - np.minimum(a, 0.3 * b),
-    "choose": lambda a, b, r: np.where(a > b, a, 0.5 * b),
-    "join": lambda a, b, r: np.concatenate([np.reshape(a, -1), np.reshape(b, -1)[::2], np.reshape(a, -1)[:3]]),
-    "join rows": lambda a, b, r: np.concatenate([a, np.sin(b)], axis=r % np.ndim(a)) if _alike(a, b) else a,
-    "stack": lambda a, b, r: np.stack([a, b * 0.5, a], axis=r % (np.ndim(a) + 1)) if np.shape(a) == np.shape(b) else a,
-    "put": lambda a, b, r: _put(a, b, r),
-    "outer": lambda a, b, r: np.outer(np.reshape(a, -1)[:6], np.reshape(b, -1)[:5]),
-    "dot": lambda a, b, r: 0.1 * np.dot(np.reshape(a, -1), np.reshape(b, -1)) if np.size(a) == np.size(b) else a,
-}
-
-
-def _alike(a: Any, b: Any) -> bool:
-    return np.shape(a) == np.shape(b) and np.ndim(a) > 0
+def fits(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether it can be broadcast to the shape."""
+    try:
+        return np.broadcast_shapes(np.shape(value), shape) == shape
+    except ValueError:
+        return False
 
 
 def _put(a: Any, b: Any, r: int) -> Any:
@@ -198,12 +187,23 @@ def _put(a: Any, b: Any, r: int) -> Any:
     return v
 
 
-def fits(value: Any, shape: tuple[int, ...]) -> bool:
-    """Whether it can be broadcast to the shape."""
-    try:
-        return np.broadcast_shapes(np.shape(value), shape) == shape
-    except ValueError:
-        return False
+TWO: dict[str, Callable[[Any, Any, int], Any]] = {
+    "add": lambda a, b, r: a + 0.5 * b,
+    "multiply": lambda a, b, r: a * b,
+    "divide": lambda a, b, r: a / (2.0 + np.cos(b)),
+    "maximum": lambda a, b, r: np.maximum(a, b) - np.minimum(a, 0.3 * b),
+    "choose": lambda a, b, r: np.where(a > b, a, 0.5 * b),
+    "join": lambda a, b, r: np.concatenate([np.reshape(a, -1), np.reshape(b, -1)[::2], np.reshape(a, -1)[:3]]),
+    "join rows": lambda a, b, r: np.concatenate([a, np.sin(b)], axis=r % np.ndim(a)) if _alike(a, b) else a,
+    "stack": lambda a, b, r: np.stack([a, b * 0.5, a], axis=r % (np.ndim(a) + 1)) if np.shape(a) == np.shape(b) else a,
+    "put": _put,
+    "outer": lambda a, b, r: np.outer(np.reshape(a, -1)[:6], np.reshape(b, -1)[:5]),
+    "dot": lambda a, b, r: 0.1 * np.dot(np.reshape(a, -1), np.reshape(b, -1)) if np.size(a) == np.size(b) else a,
+}
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return np.shape(a) == np.shape(b) and np.ndim(a) > 0
 
 
 def fitted(value: Any, shape: tuple[int, ...]) -> Any:
@@ -253,19 +253,25 @@ def _moved(state: list[Any], fresh: list[Any], how: int) -> list[Any]:
     return new
 
 
+def is_whole(k: Any) -> bool:
+    """Whether the number of a step is an integer, known or traced."""
+    return isinstance(k, int) or k.dtype.kind == "i"
+
+
 def make_step(lines: list[tuple[int, int, int, int]], how: int) -> Callable[..., tuple[list[Any], list[Any]]]:
     """A step ``(k, state, x, captures) -> (state, outputs)``: straight-line code from random lines."""
 
     def step(k: Any, state: list[Any], x: Any, captures: list[Any]) -> tuple[list[Any], list[Any]]:
-        known = [*state, *captures, x, 0.1 * np.sin(0.3 * k) + (k % 3) * 0.1 - (k // 2) * 0.05]
+        known = [*state, *captures, x, (0.1 * np.sin(0.3 * k) + (k % 3) * 0.1 - (k // 2) * 0.05) * captures[2]]
+        if is_whole(k):
+            known += [captures[3][k % 5], captures[3][-1 - k % 3, 2] * captures[1][(k + 1) % 4]]
+            known += [u[(2 * k + n) % np.shape(u)[0]] for n, u in enumerate(state) if np.size(u) and np.ndim(u)]
         for which, i, j, r in lines:
             a, b = known[-1 - i % len(known)], known[j % len(known)]
             names = [*ONE, *TWO]
             name = names[which % len(names)]
-            if name in ONE:
-                value = ONE[name](a, r)
-            else:
-                value = TWO[name](a, b if fits(b, np.shape(a)) else np.sum(b) * 0.1, r)
+            other = b if fits(b, np.shape(a)) else np.sum(b) * 0.1
+            value = ONE[name](a, r) if name in ONE else TWO[name](a, other, r)
             value = value if np.size(value) <= MOST else np.sum(value) * 0.1
             known.append(np.tanh(value) if r % 2 and np.size(value) > 1 else value)
         fresh = known[-3:]
@@ -295,7 +301,7 @@ SHAPES = st.sampled_from(
         ((1,), (30,)),
     ]
 )
-CAPTURES = ((7,), (4, 4), ())
+CAPTURES = ((7,), (4, 4), (), (5, 6))
 
 
 def arrays(shapes: Any, turn: float = 0.0) -> list[Any]:

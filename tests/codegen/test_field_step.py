@@ -1,7 +1,11 @@
-"""The kernels of a step on fields: what is kept, passed on, added to in place, and written over."""
+"""The kernels of a step on fields: what is kept, passed on, added to in place, and written over.
+
+After a change that is meant: ``python -m tests.codegen.test_field_step`` writes the golden file anew; review its diff.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +13,10 @@ import pytest
 
 from tests.codegen.plain import agree
 from tests.codegen.test_emit import adjoint_of
+from tests.codegen.wave import wave
 from unspool import fori_loop, scan
-from unspool.codegen.field_step import FieldStep, field_step, room
+from unspool.adjoint.residuals import STATE
+from unspool.codegen.field_step import NEGATED, PASSED, REPLACED, FieldStep, field_step, room
 from unspool.errors import UnsupportedError
 from unspool.layout import ArrayType
 
@@ -22,6 +28,44 @@ def _step(step: Any, *state: Any, captures: Any = (), inputs: Any = ()) -> Field
 U = np.sin(np.arange(24.0))
 
 
+# --- the text ---------------------------------------------------------------------------------------------------------
+GOLDEN = Path(__file__).parent / "golden" / "wave_8x8.py.txt"
+
+
+def wave_step() -> FieldStep:
+    """The kernels of it."""
+    return _step(wave, np.ones((8, 8)), np.ones((8, 8)), captures=[np.ones((8, 8))], inputs=[np.float64(0.5)])
+
+
+def test_the_source_of_the_wave_is_the_golden_file() -> None:
+    assert wave_step().text == GOLDEN.read_text(), "if this is meant: python -m tests.codegen.test_field_step"
+
+
+def test_the_wave_has_kernels_to_advance_to_renew_and_to_reverse() -> None:
+    """It keeps its state and nothing else, so that recording is advancing."""
+    step = wave_step()
+    assert step.kernels == ["advance", "renew", "reverse"]
+    assert [kept.kind for kept in step.kept] == [STATE]
+    assert step.source == (-1, 0)
+    assert step.renewed == [1, -1]
+    compile(step.text, "<source>", "exec")
+    assert "fastmath" not in step.text
+    assert step.text == wave_step().text
+    assert step.n_statements == step.text.count(" = ")
+
+
+def test_the_wave_as_text_has_the_gradient_of_the_tape() -> None:
+    def loss(u: Any, speed: Any, sources: Any, **options: Any) -> Any:
+        def step(state: Any, source: Any) -> Any:
+            new, (line,) = wave(None, [*state], [source], [speed])
+            return tuple(new), line
+
+        (u, v), lines = scan(step, (u, u * 0.9), sources, **options)
+        return np.sum(u * u) + np.sum(lines**2) + np.sum(np.sin(v))
+
+    agree(loss, np.sin(np.arange(64.0)).reshape(8, 8), np.full((8, 8), 0.1), np.cos(np.arange(6.0)), rtol=1e-12)
+
+
 # --- what is kept -----------------------------------------------------------------------------------------------------
 def test_truths_are_kept_as_numbers_and_have_room_for_them() -> None:
     def masked(k: Any, state: Any, inputs: Any, captures: Any) -> Any:
@@ -31,6 +75,27 @@ def test_truths_are_kept_as_numbers_and_have_room_for_them() -> None:
     (mask,) = [kept.var.type for kept in _step(masked, np.ones(600)).kept if kept.var.type.dtype == bool]
     assert room(mask) >= 8 * 600
     assert room(ArrayType(np.dtype(bool), (3,))) == room(ArrayType(np.dtype(float), (3,)))
+
+
+def test_a_recorded_step_takes_the_bytes_that_it_takes() -> None:
+    """Leaves that are handed on are held once; the state that is kept is the next one of the step before."""
+    size = room(ArrayType(np.dtype(float), (600,)))
+
+    def kept(step: Any, n_state: int = 1) -> tuple[int, int]:
+        return _step(lambda k, s, x, c: (step(*s), []), *[np.ones(600)] * n_state).taped_bytes()
+
+    assert kept(lambda u: [u * 0.5]) == (0, 0)
+    assert kept(lambda u: [u * u]) == (size, 0)
+    assert kept(lambda u, v: [2 * u - v + 0.1 * u * u, u], 2) == (size, 0)
+    assert kept(lambda u, v: [u * v + v * v, u], 2) == (size, size)
+    assert kept(lambda u, v: [u * v * v, v], 2) == (size, size)
+    assert kept(lambda u, v: [np.sin(v) * u, v], 2) == (size, size)
+    assert kept(lambda u, v, w: [u * v * w, u, v], 3) == (size, 2 * size)
+    assert kept(lambda u, v: [v, u], 2) == (0, 0)
+    assert kept(lambda u, v: [v, u * u], 2)[0] == size
+    residual, first = kept(lambda u: [np.sort(np.exp(np.tanh(u))) * u])
+    assert residual > 2 * size
+    assert first == 0
 
 
 # --- signs ------------------------------------------------------------------------------------------------------------
@@ -57,6 +122,60 @@ def test_a_cotangent_with_the_opposite_sign_is_read_as_it_is_meant(across: Any) 
 
     for n in (1, 2, 3):
         agree(lambda u, v, n=n, **options: loss(u, v, n, **options), U, np.cos(3 * U))
+
+
+def test_what_becomes_of_cotangents() -> None:
+    """Passed on as they are, or with the opposite sign, or written over; a buffer that two leaves share is not."""
+
+    def manners(step: Any, n_state: int = 2) -> list[tuple[int, int]]:
+        found = _step(lambda k, s, x, c: (step(*s), []), *[np.ones(600)] * n_state)
+        return [*zip(found.ct_source, found.ct_manner, strict=True)]
+
+    assert manners(lambda u, v: [v, u]) == [(1, PASSED), (0, PASSED)]
+    assert manners(lambda u, v: [-v, u]) == [(1, PASSED), (0, NEGATED)]
+    assert manners(lambda u, v: [u, -v]) == [(0, PASSED), (1, NEGATED)]
+    assert manners(lambda u, v: [u * 0.5, v]) == [(0, REPLACED), (1, PASSED)]
+    assert manners(lambda u, v: [2 * u - v, u]) == [(1, REPLACED), (0, NEGATED)]
+    assert manners(lambda u, v: [u, u]) == [(0, REPLACED), (-1, PASSED)]
+    assert manners(lambda u, v: [v * 0.5, -v]) == [(-1, PASSED), (0, REPLACED)]
+    assert manners(lambda u, v: [np.roll(u, 1) + u, v]) == [(-1, PASSED), (1, PASSED)]
+    assert manners(lambda u: [u + np.sum(u)], 1) == [(0, REPLACED)]
+
+
+HANDED_ON: dict[str, Any] = {
+    "exchange": lambda u, v, w: (v, u, w * 0.9),
+    "round": lambda u, v, w: (v, w, u),
+    "round with signs": lambda u, v, w: (-v, w, -u),
+    "sign and use": lambda u, v, w: (-v, u + 0.1 * np.roll(v, 1), np.sin(w) * u),
+    "twice": lambda u, v, w: (u, u, np.roll(w, 1) * v),
+    "twice with signs": lambda u, v, w: (-u, u * 0.5, -u),
+    "one for all": lambda u, v, w: (v * 1.1, v * 1.1, v * 1.1),
+    "nothing of u": lambda u, v, w: (np.cos(v), v, w),
+    "constant": lambda u, v, w: (np.full(24, 2.0) + 0.0 * np.sum(w), v * u, w + v),
+    "double wave": lambda u, v, w: (2 * u - v + 0.1 * np.sin(w), u, v),
+    "part and sign": lambda u, v, w: (_bumped(u, 3, np.sum(v) * 0.1), -v, w),
+    "parts": lambda u, v, w: (_bumped(_bumped(u, 3, v[2]), 5, w[1]), _bumped(v, 7, 0.3 * w[2]), w),
+    "part of what follows": lambda u, v, w: (u, _bumped(v, 3, u[3] * 0.5), _bumped(w, 4, v[3])),
+}
+
+
+def _bumped(u: Any, k: int, value: Any) -> Any:
+    v = u * 1.0
+    v[k] += value
+    return v
+
+
+@pytest.mark.parametrize("name", HANDED_ON)
+def test_leaves_that_are_handed_on(name: str) -> None:
+    def loss(u: Any, v: Any, w: Any, n: int, **options: Any) -> Any:
+        def step(s: Any, _: Any) -> Any:
+            return HANDED_ON[name](*s), (s[0][3] * 2.0, s[1][2:5])
+
+        (u, v, w), (a, b) = scan(step, (u, v, w), None, n, **options)
+        return np.sum(u * U) + np.sum(np.cos(v)) + np.sum(w * w) + np.sum(a * a) + np.sum(b**3)
+
+    for n in (1, 2, 5):
+        agree(lambda u, v, w, n=n, **options: loss(u, v, w, n, **options), U, np.cos(U), np.sin(2 * U), rtol=1e-12)
 
 
 # --- parts added to cotangents in their place -------------------------------------------------------------------------
@@ -129,3 +248,18 @@ def test_captures_of_other_types_than_float64_are_refused(dtype: type) -> None:
 
     with pytest.raises(UnsupportedError, match="only float64 is compiled"):
         _step(step, np.ones(600), captures=[np.ones(600, dtype)])
+
+
+def test_a_call_on_truths_whose_type_rule_errs_is_refused() -> None:
+    """Logarithms of a sum of truths are not truths."""
+
+    def step(k: Any, state: Any, inputs: Any, captures: Any) -> Any:
+        truths = np.reshape(state[0] > 0.5, (5, 5))
+        return [state[0] * np.linalg.svd(truths)[1][0]], []
+
+    with pytest.raises(UnsupportedError, match=r"svd in test_field_step.py:\d+ (gives|works on)"):
+        _step(step, np.ones(25))
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(wave_step().text)

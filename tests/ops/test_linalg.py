@@ -133,3 +133,12 @@ def test_types_without_computing(name: str) -> None:
             values = [a.astype(dtype) if a.dtype.kind == "f" else a for a in args]
             types = [ArrayType.of(v) for v in values]
             assert primitive.type_rule(*types, **params) == ArrayType.of(primitive.evaluate(*values, **params))
+
+
+@pytest.mark.parametrize("name", ["inv", "det", "cholesky", "solve"])
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.float32])
+def test_of_whole_numbers_they_are_real_numbers(name: str, dtype: type) -> None:
+    primitive, a = PRIMITIVES[name], np.eye(3).astype(dtype)
+    args = (a, a) if name == "solve" else (a,)
+    assert primitive.type_rule is not None
+    assert primitive.type_rule(*map(ArrayType.of, args)) == ArrayType.of(primitive.evaluate(*args))

@@ -10,7 +10,8 @@ import pytest
 
 import unspool
 from tests.ops.agreement import agrees, complex_some, same_bits, some
-from unspool.ops import TABLE
+from unspool.layout import ArrayType
+from unspool.ops import PRIMITIVES, TABLE
 
 A = some(2, 3, 4)
 M = some(3, 4)
@@ -272,3 +273,11 @@ def test_every_keyword_of_a_reduction_is_modelled_or_refused_by_name(f: Any) -> 
 
 def test_where_true_and_initial_of_nothing_are_what_numpy_passes_by_default() -> None:
     assert unspool.grad(np.sum)(1.0) == 1.0
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float32])
+def test_truths_accumulate_to_whole_numbers(name: str, dtype: type) -> None:
+    primitive, x = PRIMITIVES[name], np.ones((2, 3), dtype)
+    assert primitive.type_rule is not None
+    assert primitive.type_rule(ArrayType.of(x), axis=1) == ArrayType.of(primitive.evaluate(x, axis=1))

@@ -16,6 +16,8 @@ from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
 from unspool.codegen.field_step import Place, room
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
+from unspool.codegen.scalars import where
+from unspool.errors import ProgramError
 from unspool.ir.program import Literal
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
@@ -359,6 +361,11 @@ def carry_out(call: Call, addresses: Any) -> None:
     for result, var, slot in zip(
         found if equation.primitive.multiple else (found,), equation.outputs, call.results, strict=True
     ):
+        if ArrayType.of(result) != var.type:
+            raise ProgramError(
+                f"{where(equation)} gave {ArrayType.of(result)}, where its type rule says {var.type}: a compiled step "
+                "would compute with another number. Correct the type rule of the primitive, or use compile=False."
+            )
         _array(addresses[slot], var.type)[...] = result
 
 

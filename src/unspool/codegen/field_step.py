@@ -212,6 +212,26 @@ def _check_call(equation: Equation) -> None:
     for var in equation.outputs:
         if var.type.dtype not in (np.float64, np.int64, np.bool_):
             raise UnsupportedError(f"{where(equation)} gives {var.type}: only float64 is compiled")
+    if any(isinstance(a, Var) and a.type.dtype != np.float64 for a in equation.operands):
+        _check_rule(equation)
+
+
+def _check_rule(equation: Equation) -> None:
+    """Try the type rule of a call that works on truths or whole numbers: where it errs, numbers would be taken for
+    others."""
+    samples = [np.ones(a.type.shape, a.type.dtype) if isinstance(a, Var) else a.value for a in equation.operands]
+    expected = [str(var.type) for var in equation.outputs]
+    try:
+        with np.errstate(all="ignore"):
+            results = equation.primitive.evaluate(*samples, **dict(equation.params))
+        found = [str(ArrayType.of(x)) for x in (results if equation.primitive.multiple else (results,))]
+    except Exception as error:
+        raise UnsupportedError(f"{where(equation)} works on other types than float64 ({error})") from error
+    if found != expected:
+        raise UnsupportedError(
+            f"{where(equation)} gives {', '.join(found)}, and its type rule says {', '.join(expected)}: convert its "
+            "operands to float64"
+        )
 
 
 def _own(step: FieldStep) -> list[Kept]:

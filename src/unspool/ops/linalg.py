@@ -41,7 +41,7 @@ def well_conditioned(n: int = 3, *batch: int) -> np.ndarray:
 
 
 def _inexact(*types: Any) -> np.dtype[Any]:
-    return np.result_type(*[t.dtype for t in types], np.float32)
+    return np.result_type(*[t.dtype if t.dtype.kind in "fc" else np.float64 for t in types])
 
 
 # --- solve ------------------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ inv = general(
     lambda ct, y, a: -(turned(y) @ ct @ turned(y)),
     name="inv",
     jvp=lambda tangents, y, a: -(y @ tangents[0] @ y),
-    type_rule=lambda a: a,
+    type_rule=lambda a: ArrayType(_inexact(a), a.shape),
     samples=lambda: [
         ((well_conditioned(),), {}),
         ((well_conditioned(2, 4),), {}),
@@ -147,7 +147,7 @@ det = general(
     lambda ct, y, a: ct[..., None, None] * cofactors(y, a),
     name="det",
     jvp=lambda tangents, y, a: np.sum(tangents[0] * cofactors(y, a), axis=(-2, -1)),
-    type_rule=lambda a: ArrayType(a.dtype, a.shape[:-2]),
+    type_rule=lambda a: ArrayType(_inexact(a), a.shape[:-2]),
     samples=lambda: [
         ((well_conditioned(),), {}),
         ((well_conditioned(2, 4),), {}),
@@ -227,7 +227,7 @@ cholesky = general(
     cholesky_vjp,
     name="cholesky",
     jvp=cholesky_jvp,
-    type_rule=lambda a: a,
+    type_rule=lambda a: ArrayType(_inexact(a), a.shape),
     samples=lambda: [
         ((positive_definite(),), {}),
         ((positive_definite(2, n=2),), {}),

@@ -245,6 +245,11 @@ def _chosen(primitive: Primitive, a: Any, axes: tuple[int, ...], dtype: Any, *, 
     )
 
 
+def _accumulated(x: ArrayType, axis: int) -> ArrayType:
+    """Of truths, and of short whole numbers, they are whole numbers."""
+    return ArrayType(np.add.reduce(np.empty(0, x.dtype)).dtype, x.shape)
+
+
 def _backwards(x: Any, axis: int) -> Any:
     return x[(*(slice(None),) * axis, slice(None, None, -1))]
 
@@ -253,7 +258,7 @@ cumsum = linear(
     lambda x, axis: np.cumsum(x, axis=axis),
     lambda ct, x, axis: _backwards(np.cumsum(_backwards(ct, axis), axis=axis), axis),
     name="cumsum",
-    type_rule=lambda x, axis: x,
+    type_rule=_accumulated,
     samples=lambda: [((some(5),), {"axis": 0}), ((some(2, 3),), {"axis": 1}), ((some(0),), {"axis": 0})],
 )
 
@@ -274,7 +279,7 @@ cumprod = general(
     lambda x, axis: np.cumprod(x, axis=axis),
     _cumprod_vjp,
     name="cumprod",
-    type_rule=lambda x, axis: x,
+    type_rule=_accumulated,
     jvp=_cumprod_jvp,
     samples=lambda: [
         ((some(5),), {"axis": 0}),
