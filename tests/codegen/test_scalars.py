@@ -281,7 +281,6 @@ def test_whole_numbers_compute_as_in_numpy(f: Any) -> None:
         lambda k, x: (k * 10**10 == 10**16) * x,
         lambda k, x: (x * 10).astype(int) * 0.1,
         lambda k, x: np.array([True, False]) @ np.stack([x > 0, x < 1]) * x,
-        lambda k, x: np.cumsum(np.stack([x > 0, x < 1])) * x,
         lambda k, x: np.zeros_like(x, dtype=np.float32) + x,
         lambda k, x: x * 1j,
         lambda k, x: x.astype(np.float32),

@@ -335,7 +335,7 @@ class Kernel:
 
     def declared(self, body: Lines) -> Lines:
         """The arrays that some lines use, declared."""
-        used = set(_ARRAYS.findall("\n".join(body)))
+        used = set(_WORDS.findall("\n".join(body)))
         return [declaration for name, declaration in self._declarations() if name in used]
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
@@ -377,7 +377,7 @@ class Kernel:
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
-_ARRAYS = re.compile(r"\b(\w+)\[")
+_WORDS = re.compile(r"\w+")
 
 
 def _uniform(value: np.ndarray) -> bool:
