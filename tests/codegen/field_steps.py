@@ -10,11 +10,26 @@ from hypothesis import strategies as st
 
 import unspool.numpy as unp
 
-MOST = 150  # elements of a value that is computed on
-
 
 def _constant(*shape: int) -> np.ndarray:
     return np.cos(1.3 * np.arange(int(np.prod(shape))) + len(shape)).reshape(shape)
+
+
+def total(a: Any) -> Any:
+    """The sum of all elements, on a scale that does not grow with their number."""
+    return np.sum(a) / _size(a)
+
+
+def _size(a: Any) -> int:
+    return max(8, int(np.size(a)))
+
+
+def _long(a: Any, axis: int) -> int:
+    return max(6, int(np.shape(a)[axis]))
+
+
+def _inner(a: Any) -> int:
+    return int(np.shape(a)[max(0, np.ndim(a) - 2)])
 
 
 def _key(a: Any, r: int) -> tuple[Any, ...]:
@@ -75,7 +90,7 @@ def _written(a: Any, r: int) -> Any:
     elif r % 4 == 2:
         v[key] = np.tanh(a[key]) * 0.7
     else:
-        v[key] *= 0.5 * np.sum(a)
+        v[key] *= 0.5 * total(a)
     return v
 
 
@@ -112,7 +127,9 @@ def _matrix(a: Any) -> Any:
 def _solved(a: Any, r: int) -> Any:
     m = _matrix(a)
     n = np.shape(m)[0]
-    return np.linalg.solve(np.eye(n) * 4.0 + 0.3 * np.tanh(m @ m.T) if r % 2 else np.eye(n) * 4.0 + _constant(n, n), m)
+    return np.linalg.solve(
+        np.eye(n) * 4.0 + 0.3 * np.tanh(m @ m.T) / n if r % 2 else np.eye(n) * 4.0 + _constant(n, n) / n, m
+    )
 
 
 ONE: dict[str, Callable[[Any, int], Any]] = {
@@ -134,13 +151,15 @@ ONE: dict[str, Callable[[Any, int], Any]] = {
     ),
     "tile": lambda a, r: np.tile(a, 2) if np.size(a) < 40 else a,
     "wide": lambda a, r: np.broadcast_to(a, (2, *np.shape(a))) * np.arange(2.0).reshape(2, *[1] * np.ndim(a)),
-    "sum": _with_axes(lambda a, r: 0.1 * np.sum(np.sin(a), axis=_axis(a, r), keepdims=r % 2 == 0)),
-    "sums": lambda a, r: a - 0.05 * np.sum(a * a),
+    "sum": _with_axes(
+        lambda a, r: np.sum(np.sin(a), axis=_axis(a, r), keepdims=r % 2 == 0) / max(8, np.shape(a)[_axis(a, r)])
+    ),
+    "sums": lambda a, r: a - 0.2 * total(a * a),
     "mean": _nonempty(lambda a, r: a - np.mean(a, axis=_axis(a, r), keepdims=True)),
     "max": _nonempty(lambda a, r: a / (1.0 + np.max(np.abs(a), axis=_axis(a, r), keepdims=True))),
     "min": _nonempty(lambda a, r: np.min(a, axis=None if r % 2 else -1)),
     "var": _nonempty(lambda a, r: np.var(a, axis=0)),
-    "norm": lambda a, r: a / np.sqrt(1.0 + np.sum(a**2)),
+    "norm": lambda a, r: a / np.sqrt(1.0 + total(a**2)),
     "rows": _with_axes(lambda a, r: a * _constant(np.shape(a)[-1])),
     "columns": _with_axes(lambda a, r: a + 0.1 * _constant(np.shape(a)[0], *[1] * (np.ndim(a) - 1))),
     "field": lambda a, r: a * _constant(*np.shape(a)),
@@ -149,14 +168,14 @@ ONE: dict[str, Callable[[Any, int], Any]] = {
     "clip": lambda a, r: np.clip(a, -0.4, 0.6) + 0.2 * np.abs(a),
     "expensive": lambda a, r: np.exp(-np.abs(a)) * np.tanh(np.sin(a) + np.log1p(a * a)),
     "truths": lambda a, r: a * ((a > 0.0) & (np.roll(a, 1) < 0.5)) + 0.1 * (a > 0.2),
-    "count": lambda a, r: a * (1 + 0.1 * np.sum(a > 0.0)),
-    "cumsum": _with_axes(lambda a, r: 0.2 * np.cumsum(a, axis=_axis(a, r))),
+    "count": lambda a, r: a * (1 + np.sum(a > 0.0) / _size(a)),
+    "cumsum": _with_axes(lambda a, r: np.cumsum(a, axis=_axis(a, r)) / _long(a, _axis(a, r))),
     "sort": _with_axes(lambda a, r: np.sort(a, axis=_axis(a, r))),
     "gather": _nonempty(lambda a, r: np.take(a, [0, -1, 0, r % np.shape(a)[0]], axis=0)),
     "scatter": _nonempty(lambda a, r: _scattered(a)),
-    "matrix": _with_axes(lambda a, r: 0.3 * _constant(r % 4 + 1, np.shape(a)[max(0, np.ndim(a) - 2)]) @ a),
-    "vector": _with_axes(lambda a, r: 0.3 * a @ _constant(np.shape(a)[-1])),
-    "gram": _with_axes(lambda a, r: 0.1 * _matrix(a) @ _matrix(a).T),
+    "matrix": _with_axes(lambda a, r: _constant(r % 4 + 1, _inner(a)) @ a / max(4, _inner(a))),
+    "vector": _with_axes(lambda a, r: a @ _constant(np.shape(a)[-1]) / _long(a, -1)),
+    "gram": _with_axes(lambda a, r: _matrix(a) @ _matrix(a).T / _long(a, -1)),
     "solve": _nonempty(_solved),
     "einsum": _with_axes(lambda a, r: 0.2 * np.einsum("i,j->ji", np.reshape(a, -1)[:4], np.reshape(np.sin(a), -1)[:5])),
     "again": lambda a, r: np.roll(np.roll(np.sin(a) * a, 1), 1) + np.sin(a)[::-1] if np.ndim(a) else np.sin(a),
@@ -198,7 +217,9 @@ TWO: dict[str, Callable[[Any, Any, int], Any]] = {
     "stack": lambda a, b, r: np.stack([a, b * 0.5, a], axis=r % (np.ndim(a) + 1)) if np.shape(a) == np.shape(b) else a,
     "put": _put,
     "outer": lambda a, b, r: np.outer(np.reshape(a, -1)[:6], np.reshape(b, -1)[:5]),
-    "dot": lambda a, b, r: 0.1 * np.dot(np.reshape(a, -1), np.reshape(b, -1)) if np.size(a) == np.size(b) else a,
+    "dot": lambda a, b, r: (
+        np.dot(np.reshape(a, -1), np.reshape(b, -1)) / max(8, np.size(a)) if np.size(a) == np.size(b) else a
+    ),
 }
 
 
@@ -212,8 +233,8 @@ def fitted(value: Any, shape: tuple[int, ...]) -> Any:
         return value
     flat, n = np.reshape(value, -1), int(np.prod(shape))
     if np.size(value) >= n:
-        return np.reshape(flat[:n], shape) + 0.1 * np.sum(value)
-    return 0.1 * np.sum(value) + np.reshape(np.concatenate([flat, np.zeros(n - np.size(value))]), shape)
+        return np.reshape(flat[:n], shape) + 0.3 * total(value)
+    return 0.3 * total(value) + np.reshape(np.concatenate([flat, np.zeros(n - np.size(value))]), shape)
 
 
 def _moved(state: list[Any], fresh: list[Any], how: int) -> list[Any]:
@@ -239,7 +260,7 @@ def _moved(state: list[Any], fresh: list[Any], how: int) -> list[Any]:
             case 10:
                 v = other * 1.0
                 if np.ndim(v) and np.size(v):
-                    v[(0,) * np.ndim(v)] += 0.1 * np.sum(fitted(fresh[-1], ()))
+                    v[(0,) * np.ndim(v)] += 0.1 * fitted(fresh[-1], ())
                 new.append(v)
             case 11:
                 v = u + 0.0
@@ -248,7 +269,7 @@ def _moved(state: list[Any], fresh: list[Any], how: int) -> list[Any]:
                     v[1:2] += 0.1 * fitted(fresh[-1], np.shape(v[1:2]))
                 new.append(v if part else value)
             case _:
-                new.append(value if n % 2 else np.full(np.shape(u), 0.5) * np.cos(np.sum(u)))
+                new.append(value if n % 2 else np.full(np.shape(u), 0.5) * np.cos(total(u)))
         how //= 2 if n else 1
     return new
 
@@ -258,8 +279,13 @@ def is_whole(k: Any) -> bool:
     return isinstance(k, int) or k.dtype.kind == "i"
 
 
-def make_step(lines: list[tuple[int, int, int, int]], how: int) -> Callable[..., tuple[list[Any], list[Any]]]:
-    """A step ``(k, state, x, captures) -> (state, outputs)``: straight-line code from random lines."""
+def make_step(
+    lines: list[tuple[int, int, int, int]], how: int, most: int = 150
+) -> Callable[..., tuple[list[Any], list[Any]]]:
+    """A step ``(k, state, x, captures) -> (state, outputs)``: straight-line code from random lines.
+
+    ``most`` is the number of elements of a value that is computed on.
+    """
 
     def step(k: Any, state: list[Any], x: Any, captures: list[Any]) -> tuple[list[Any], list[Any]]:
         known = [*state, *captures, x, (0.1 * np.sin(0.3 * k) + (k % 3) * 0.1 - (k // 2) * 0.05) * captures[2]]
@@ -270,12 +296,12 @@ def make_step(lines: list[tuple[int, int, int, int]], how: int) -> Callable[...,
             a, b = known[-1 - i % len(known)], known[j % len(known)]
             names = [*ONE, *TWO]
             name = names[which % len(names)]
-            other = b if fits(b, np.shape(a)) else np.sum(b) * 0.1
+            other = b if fits(b, np.shape(a)) else total(b)
             value = ONE[name](a, r) if name in ONE else TWO[name](a, other, r)
-            value = value if np.size(value) <= MOST else np.sum(value) * 0.1
+            value = value if np.size(value) <= most else total(value)
             known.append(np.tanh(value) if r % 2 and np.size(value) > 1 else value)
         fresh = known[-3:]
-        outputs = [np.sum(fresh[-1]) * 0.1, fresh[0], state[0], _moved(state, fresh, 3)[0]]
+        outputs = [total(fresh[-1]), fresh[0], state[0], _moved(state, fresh, 3)[0]]
         return _moved(state, fresh, how), outputs[: how % 5]
 
     return step

@@ -155,7 +155,8 @@ class Plain:
 DRIVER = Plain(files("unspool.codegen").joinpath("field_driver.py").read_text(), ["drive"])
 
 
-def _poisoned(n_bytes: int) -> np.ndarray:
+def poisoned(n_bytes: int) -> np.ndarray:
+    """Fresh memory that nobody has written."""
     return np.full(-(-n_bytes // 8), np.nan).view(np.uint8)[:n_bytes]
 
 
@@ -169,7 +170,7 @@ def plainly(few: int = 0) -> Iterator[None]:
         patch.object(build, "_BUILT", OrderedDict()),
         patch.object(compiled, "_TRACED", OrderedDict()),
         patch.object(field_drive, "driver", lambda: DRIVER),
-        patch.object(arena, "take", _poisoned),
+        patch.object(arena, "take", poisoned),
         patch.object(arena, "give", lambda buffers: None),
         np.errstate(all="ignore"),
     ):

@@ -261,5 +261,12 @@ def test_a_call_on_truths_whose_type_rule_errs_is_refused() -> None:
         _step(step, np.ones(25))
 
 
+def test_a_row_of_one_is_placed_by_python() -> None:
+    def loss(u: Any, **options: Any) -> Any:
+        return np.sum(fori_loop(0, 3, lambda k, u: 0.5 * u + 0.1 * np.sin(u[0 * k]) * u, u, **options) ** 2)
+
+    agree(loss, np.reshape(U, (1, 24)))
+
+
 if __name__ == "__main__":
     GOLDEN.write_text(wave_step().text)

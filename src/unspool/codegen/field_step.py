@@ -219,7 +219,10 @@ def _check_call(equation: Equation) -> None:
 def _check_rule(equation: Equation) -> None:
     """Try the type rule of a call that works on truths or whole numbers: where it errs, numbers would be taken for
     others."""
-    samples = [np.ones(a.type.shape, a.type.dtype) if isinstance(a, Var) else a.value for a in equation.operands]
+    samples = [  # 0 is an index that there always is
+        np.full(a.type.shape, float(a.type.dtype.kind != "i"), a.type.dtype) if isinstance(a, Var) else a.value
+        for a in equation.operands
+    ]
     expected = [str(var.type) for var in equation.outputs]
     try:
         with np.errstate(all="ignore"):
