@@ -55,6 +55,9 @@ class Loop:
     stepping: Callable[[Any], FlatStep] | None = None
     """``step`` for another body."""
 
+    flat: Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]] | None = None
+    """``step`` where nothing stands between it and what is around the loop."""
+
     outputs: list[Structure] = field(default_factory=list)
     """The structure of the outputs of a step, once one has run."""
 

@@ -18,12 +18,15 @@ import numpy as np
 
 from unspool.closure import LateCaptureError
 from unspool.codegen.fallback import Surroundings
+from unspool.errors import StateError, UnsupportedError
 from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening, primal, resolve
 from unspool.ir.primitive import Primitive
 from unspool.kernels import State
+from unspool.layout import ArrayType
 from unspool.loop import Loop, Sweep, plain_state, progress_bar
 from unspool.tangents import Tangents
 from unspool.tape import Tape
+from unspool.tracer import Tracer
 
 if TYPE_CHECKING:
     from unspool.compiled import CompiledSweep
@@ -38,7 +41,35 @@ def run_loop(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[A
         return _constants(top, final), _constants(top, ys)
     if len(listeners) == 1 and isinstance(listeners[0], Tape):
         return _on_tape(listeners[0], loop, init, xs)
+    if any(isinstance(listener, Tracer) for listener in listeners):
+        return _unrolled(loop, init, xs)
     return _as_primitive(loop, init, xs)
+
+
+MOST_UNROLLED = 64
+"""A loop inside a step that is traced is written out if it has no more steps."""
+
+
+def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Take the steps one by one where only types are known."""
+    if loop.n_steps is None or loop.flat is None or not 0 < loop.n_steps <= MOST_UNROLLED:
+        length = "an unknown number of" if loop.n_steps is None else f"{loop.n_steps:,}"
+        raise UnsupportedError(
+            f"a {loop.name} of {length} steps inside a step: loops of 1 to {MOST_UNROLLED} steps are compiled there"
+        )
+    state, ys = list(init), []
+    types = [ArrayType.of(leaf) if isinstance(leaf, Traced) else ArrayType.of(np.asarray(leaf)) for leaf in state]
+    for k in range(loop.n_steps):
+        state, outputs = loop.flat(k, state, [x[k] for x in xs])
+        for leaf, expected, name in zip(state, types, loop.names, strict=True):
+            found = ArrayType.of(leaf if isinstance(leaf, Traced) else np.asarray(leaf))
+            if found != expected:
+                raise StateError(
+                    f"the state of {loop.name} changed its type in step {k}: state{name} was {expected} and became "
+                    f"{found}. A step must return its state in the shape and dtype in which it got it."
+                )
+        ys.append(outputs)
+    return state, [np.stack(column) for column in zip(*ys, strict=True)]
 
 
 def _constants(top: Listener | None, values: Sequence[Any]) -> list[Any]:

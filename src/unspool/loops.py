@@ -294,6 +294,7 @@ def _loop(
         body,
         (*about, structure),
         stepping,
+        flat(body),
         [] if outputs is None else outputs,
     )
 

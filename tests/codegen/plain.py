@@ -145,6 +145,8 @@ class Plain:
             "field": Memory,
             "fma": fma,
             **elementary(),
+            "select": lambda condition, this, other: this if condition else other,
+            "guarded": lambda condition, array, index: array[index] if condition else 0.0,
             "gemv": _gemv,
             "gemm": _gemm,
             "call": _call,

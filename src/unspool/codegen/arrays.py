@@ -20,14 +20,17 @@ class Array:
     lead: str = ""
     sign: str = ""
 
-    def load(self, index: Index) -> str:
-        """The value of an element."""
-        return f"({self.sign} * {self.place(index)})" if self.sign else self.place(index)
+    def load(self, index: Index, condition: str = "") -> str:
+        """The value of an element, 0 where a condition does not hold."""
+        value = f"guarded({condition}, {self.name}, ({self._index(index)},))" if condition else self.place(index)
+        return f"({self.sign} * {value})" if self.sign else value
 
     def place(self, index: Index) -> str:
         """An element."""
-        parts = [self.lead] * bool(self.lead) + [_position(axis) for axis in index]
-        return f"{self.name}[{', '.join(parts) or '0'}]"
+        return f"{self.name}[{self._index(index)}]"
+
+    def _index(self, index: Index) -> str:
+        return ", ".join([self.lead] * bool(self.lead) + [_position(axis) for axis in index]) or "0"
 
     @property
     def type(self) -> str:

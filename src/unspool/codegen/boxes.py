@@ -56,9 +56,9 @@ def condition(bounds: Sequence[Bound], domain: Box) -> str:
     parts = []
     for bound in bounds:
         low, high = domain[bound.dim]
-        parts += [f"i{bound.dim} >= {bound.start}"] * (bound.start > low)
-        parts += [f"i{bound.dim} < {bound.stop}"] * (bound.stop < high)
-    return " and ".join(dict.fromkeys(parts))
+        parts += [f"(i{bound.dim} >= {bound.start})"] * (bound.start > low)
+        parts += [f"(i{bound.dim} < {bound.stop})"] * (bound.stop < high)
+    return " & ".join(dict.fromkeys(parts))
 
 
 def partition(domain: Box, wide: list[list[tuple[int, int]]]) -> Iterator[tuple[Box, bool]]:

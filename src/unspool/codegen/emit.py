@@ -99,7 +99,13 @@ def emit(adjoint: Adjoint) -> str:
             *(f"totals[{i}] = g{i}" for i in range(n_captures)),
         ],
     )
-    head = ["import math", "import numpy as np", "", "from unspool.codegen.fields import field, fma", *imported(lines)]
+    head = [
+        "import math",
+        "import numpy as np",
+        "",
+        "from unspool.codegen.fields import field, fma, select",
+        *imported(lines),
+    ]
     return "\n".join([*head, "", "", *lines]).rstrip("\n") + "\n"
 
 

@@ -179,7 +179,12 @@ def field_step(adjoint: Adjoint) -> FieldStep:
     lines += _forward(step, "renew", places)
     lines += _reverse(step, back)
     step.forward, step.reverse, step.calls = places.places, back.places, places.calls
-    head = ["import math", "import numpy as np", "", "from unspool.codegen.fields import call, field, fma, gemm, gemv"]
+    head = [
+        "import math",
+        "import numpy as np",
+        "",
+        "from unspool.codegen.fields import call, field, fma, gemm, gemv, guarded, select",
+    ]
     step.text = "\n".join([*head, *imported(lines), "", "", *lines]).rstrip("\n") + "\n"
     step.n_statements = step.text.count(" = ")
     return step

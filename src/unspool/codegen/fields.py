@@ -108,6 +108,33 @@ def field(typing: Any, address: Any, description: Any, place: Any) -> Any:
 
 
 @intrinsic
+def guarded(typing: Any, condition: Any, array: Any, index: Any) -> Any:
+    """``array[index] if condition else 0.0`` without a branch: where it does not hold, the first element is read."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        holds, kinds = args[0], sig.args[1:]
+        element = context.get_data_type(array.dtype).as_pointer()
+        first = builder.bitcast(args[1], element)
+        value = builder.load(builder.select(holds, _pointer(context, builder, kinds, args[1:]), first))
+        _mark(builder.module, value, array)
+        return builder.select(holds, value, _FLOAT(0.0))
+
+    return array.dtype(types.boolean, array, index), code
+
+
+@intrinsic
+def select(typing: Any, condition: Any, this: Any, other: Any) -> Any:
+    """``this if condition else other`` without a branch: Numba takes time for each, and loops with some do not become
+    vector code."""
+    kind = types.boolean if this == other == types.boolean else types.float64
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return kind(types.boolean, kind, kind), code
+
+
+@intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once, on any machine."""
 

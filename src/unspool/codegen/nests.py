@@ -231,10 +231,7 @@ class Kernel:
         if var in self.names and not inside and all(d < 0 for d, _, _ in index):
             return self.names[var][tuple([offset for _, _, offset in index])]
         if self._in_memory(scope, var) and not inside:
-            loaded = self.array(var).load(index)
-            conditions = condition(guard, scope.domain)
-            load = f"({loaded} if {conditions} else 0.0)" if conditions else loaded
-            found = scope.code.apply(load, ())
+            found = scope.code.apply(self.array(var).load(index, condition(guard, scope.domain)), ())
             return scope.code.apply("({0} != 0.0)", (found,)) if var.type.dtype.kind == "b" else found
         return self._computed(scope, var, index, guard)
 
@@ -279,7 +276,7 @@ class Kernel:
             if text(result) == "0.0" and self._is_load(scope, equation.operands[piece.operand], piece.index):
                 result = value  # zero outside of the bounds, as it is
             elif conditions:
-                result = scope.code.apply(f"({{0}} if {conditions} else {{1}})", (value, result))
+                result = scope.code.apply(f"select({conditions}, {{0}}, {{1}})", (value, result))
             else:
                 result = value
         return result
@@ -307,12 +304,12 @@ class Kernel:
         for p in placed if domain else []:
             array = p.target.array
             self.columns[array.name] = array.shape, widest[-1][0] + (p.index[-1][2] if p.index else 0)
-        for box, inside in parts:
-            if inside:
-                self.lines += nested_loops(box, self._body(placed, Scope(Code(letter), box, domain, group)))
+        for number, box in enumerate([box for box, inside in parts if inside]):  # each with names of its own: Numba
+            scope = Scope(Code(f"{letter}{'abcdefgh'[number]}"), box, domain, group)  # takes long for names bound twice
+            self.lines += nested_loops(box, self._body(placed, scope))
         strips = [box for box, inside in parts if not inside]
         if strips:
-            self.lines += strip_loops(strips, self._body(placed, Scope(Code(letter), None, domain, group)))
+            self.lines += strip_loops(strips, self._body(placed, Scope(Code(f"{letter}s"), None, domain, group)))
 
     def _update(self, update: Update) -> None:
         domain: Box = tuple([(0, n) for n in update.shape])
@@ -338,7 +335,7 @@ class Kernel:
 
     def declared(self, body: Lines) -> Lines:
         """The arrays that some lines use, declared."""
-        used = set(_ARRAYS.findall("\n".join(body)))
+        used = set(_WORDS.findall("\n".join(body)))
         return [declaration for name, declaration in self._declarations() if name in used]
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
@@ -380,7 +377,7 @@ class Kernel:
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
-_ARRAYS = re.compile(r"\b(\w+)\[")
+_WORDS = re.compile(r"\w+")
 
 
 def _uniform(value: np.ndarray) -> bool:
@@ -391,4 +388,4 @@ def _uniform(value: np.ndarray) -> bool:
 
 def _number(atom: Atom, value: Operand) -> str:
     is_truth = isinstance(atom, Var) and atom.type.dtype.kind == "b"
-    return f"(1.0 if {text(value)} else 0.0)" if is_truth else text(value)
+    return f"select({text(value)}, 1.0, 0.0)" if is_truth else text(value)

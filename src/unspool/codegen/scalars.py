@@ -71,22 +71,23 @@ TEMPLATES = {
     "fmod": "np.fmod({0}, {1})",
     "invert": "(not {0})",
     "logical_not": "(not {0})",
-    "logical_and": "({0} and {1})",
-    "logical_or": "({0} or {1})",
+    "where": "select({0}, {1}, {2})",
+    "logical_and": "({0} & {1})",
+    "logical_or": "({0} | {1})",
     "logical_xor": "({0} != {1})",
-    "bitwise_and": "({0} and {1})",
-    "bitwise_or": "({0} or {1})",
+    "bitwise_and": "({0} & {1})",
+    "bitwise_or": "({0} | {1})",
     "bitwise_xor": "({0} != {1})",
 }
 """Code that goes before that of the primitive itself."""
 
 ON_TRUTHS = {
-    "add": "({0} or {1})",
-    "maximum": "({0} or {1})",
-    "fmax": "({0} or {1})",
-    "multiply": "({0} and {1})",
-    "minimum": "({0} and {1})",
-    "fmin": "({0} and {1})",
+    "add": "({0} | {1})",
+    "maximum": "({0} | {1})",
+    "fmax": "({0} | {1})",
+    "multiply": "({0} & {1})",
+    "minimum": "({0} & {1})",
+    "fmin": "({0} & {1})",
 }
 """What arithmetic between truths comes to, where NumPy gives a truth."""
 
@@ -304,7 +305,7 @@ def _truths(code: Code, numbers: Any) -> Any:
 
 
 def _numbers(code: Code, truths: Any) -> Any:
-    template = "(1.0 if {0} else 0.0)"
+    template = "select({0}, 1.0, 0.0)"
     return np.frompyfunc(lambda x: code.apply(template, (x,)) if isinstance(x, Scalar) else float(x), 1, 1)(truths)
 
 

@@ -194,6 +194,6 @@ def fold(code: Code, template: str, operands: Sequence[Operand]) -> Operand:
             return NOTHING if a is NOTHING else a if _is(b, 1.0) else None
         case "(-{0})", (a,):
             return NOTHING if a is NOTHING else None
-        case "({1} if {0} else {2})", (condition, a, b):
+        case "select({0}, {1}, {2})", (condition, a, b):
             return None if isinstance(condition, Scalar) else a if condition else b
     return None
