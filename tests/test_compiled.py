@@ -840,6 +840,44 @@ def test_loops_inside_a_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     _close([found], [grad(lambda u: f(u, compile=False))(U)])
 
 
+def _writes_its_state(i: Any, u: Any) -> Any:
+    def inner(j: Any, s: Any) -> Any:
+        v, w, plain = s
+        v *= 0.5
+        w[0] = 1.0
+        plain += 1.0
+        return v, u, plain
+
+    v, w, plain = fori_loop(0, 3, inner, (u, u, PLAIN))
+    w[1] = 7.0
+    return 0.5 * u + 0.3 * v + 0.01 * w * plain
+
+
+def _writes_its_rows(i: Any, u: Any) -> Any:
+    rows = np.stack([u, u * 2])
+
+    def inner(v: Any, x: Any) -> Any:
+        x *= 0.5
+        v += x
+        return v, v
+
+    v, ys = scan(inner, u * 1.0, rows)
+    v *= 0.9
+    return 0.5 * u + 0.1 * v + 0.01 * np.sum(rows + ys, axis=0)
+
+
+PLAIN = np.full(3, 0.25)
+
+
+@pytest.mark.parametrize("step", [_writes_its_state, _writes_its_rows])
+def test_loops_inside_a_step_write_into_their_own_state_and_rows(step: Any) -> None:
+    def f(u: Any, **options: Any) -> Any:
+        return np.sum(fori_loop(0, 4, step, u, **options) ** 2)
+
+    _close([grad(lambda u: f(u, compile=True))(U)], [grad(lambda u: f(u, compile=False))(U)])
+    assert same_bits(PLAIN, np.full(3, 0.25))
+
+
 def test_a_compiled_loop_inside_a_step_on_the_tape() -> None:
     def f(u: Any, p: Any, compile: bool) -> Any:
         def outer(i: int, v: Any) -> Any:

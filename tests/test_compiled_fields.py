@@ -17,7 +17,7 @@ import unspool.numpy as unp
 from tests.codegen.field_steps import CAPTURES, HOW, LINES, SHAPES, arrays, make_step
 from tests.codegen.plain import agree, plainly
 from tests.oracles import complex_step, same_bits, taylor_order
-from unspool import fori_loop, grad, hvp, jvp, scan, value_and_grad, vjp
+from unspool import fori_loop, grad, hvp, jvp, scan, value_and_grad, vjp, while_loop
 from unspool.codegen.field_drive import FieldDrive
 from unspool.schedules import Every, Mixed, Online, Revolve, StoreAll, simulate
 from unspool.stores import arena
@@ -281,17 +281,26 @@ def test_second_derivatives_and_forward_mode(monkeypatch: pytest.MonkeyPatch) ->
 
 
 INNER: dict[str, Any] = {
-    "fori_loop": lambda k, u: fori_loop(0, 3, lambda j, v: 0.9 * v + 0.1 * u * np.roll(v, 1), u),
-    "checkpoint": lambda k, u: unspool.checkpoint(lambda v: np.sin(v) * 0.9)(u),
+    "fori_loop": lambda k, u: fori_loop(0, 3, lambda j, v: 0.9 * v + 0.1 * u * np.roll(v, 1) + 0.01 * j * k, u),
+    "scan": lambda k, u: scan(lambda v, x: (0.9 * v + x, np.sum(v)), u, np.stack([u, 0.1 * u[::-1]]))[0],
+    "checkpoint": lambda k, u: unspool.checkpoint(lambda v: np.sin(v) * 0.9 + u[::-1] * 0.1)(u),
+    "in two loops": lambda k, u: fori_loop(0, 2, lambda j, v: fori_loop(0, 2, lambda i, w: w + 0.1 * v * u, v), u),
 }
 
 
 @pytest.mark.parametrize("name", INNER)
-def test_loops_inside_a_step_run_on_the_tape(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_loops_inside_a_step_are_compiled_with_it(name: str) -> None:
+    agree(lambda u, **options: np.sum(fori_loop(0, 4, INNER[name], u, **options) ** 2), _field(40), rtol=1e-12)
+
+
+def test_a_loop_of_unknown_length_inside_a_step_runs_on_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 4)
 
+    def step(k: int, u: Any) -> Any:
+        return while_loop(lambda v: np.sum(v * v) > 20.0, lambda v: 0.8 * v, u)
+
     def f(u: Any, **options: Any) -> Any:
-        return np.sum(fori_loop(0, 4, INNER[name], u, policy="none", **options) ** 2)
+        return np.sum(fori_loop(0, 4, step, u, policy="none", **options) ** 2)
 
     with unspool.observe() as log:
         found = grad(f)(_field(600))

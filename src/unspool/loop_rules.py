@@ -60,7 +60,7 @@ def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[
     state, ys = list(init), []
     types = [ArrayType.of(leaf) if isinstance(leaf, Traced) else ArrayType.of(np.asarray(leaf)) for leaf in state]
     for k in range(loop.n_steps):
-        state, outputs = loop.flat(k, state, [x[k] for x in xs])
+        state, outputs = loop.flat(k, [*map(_own, state)], [_own(x[k]) for x in xs])
         for leaf, expected, name in zip(state, types, loop.names, strict=True):
             found = ArrayType.of(leaf if isinstance(leaf, Traced) else np.asarray(leaf))
             if found != expected:
@@ -68,8 +68,13 @@ def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[
                     f"the state of {loop.name} changed its type in step {k}: state{name} was {expected} and became "
                     f"{found}. A step must return its state in the shape and dtype in which it got it."
                 )
-        ys.append(outputs)
-    return state, [np.stack(column) for column in zip(*ys, strict=True)]
+        ys.append([*map(_own, outputs)])
+    return [*map(_own, state)], [np.stack(column) for column in zip(*ys, strict=True)]
+
+
+def _own(value: Any) -> Any:
+    """A copy: a step may write into its state and its rows, and nobody else sees it."""
+    return np.copy(value) if isinstance(value, Traced) else np.array(value)[()]
 
 
 def _constants(top: Listener | None, values: Sequence[Any]) -> list[Any]:

@@ -21,8 +21,8 @@ STEPS: dict[str, Any] = {
     "branch on truth": lambda i, u: u * (0.5 if unspool.stop_gradient(u[0]) else 0.9),
     "factor": lambda i, u: u * unspool.stop_gradient(u),
     "number of the step": lambda i, u: u * (0.5 if unspool.stop_gradient(i) == 0 else 0.9),
-    "fori_loop": lambda i, u: fori_loop(0, 3, lambda j, v: 0.9 * v, u),
-    "checkpoint": lambda i, u: unspool.checkpoint(np.sin)(u),
+    "while_loop": lambda i, u: unspool.while_loop(lambda v: np.sum(v) > 5.0, lambda v: 0.9 * v, u),
+    "many steps": lambda i, u: fori_loop(0, 65, lambda j, v: 0.99 * v, u),
 }
 
 
