@@ -24,6 +24,7 @@ from unspool.ir.primitive import Primitive
 from unspool.kernels import State
 from unspool.layout import ArrayType
 from unspool.loop import Loop, Sweep, plain_state, progress_bar
+from unspool.ops.convert import copy
 from unspool.tangents import Tangents
 from unspool.tape import Tape
 from unspool.tracer import Tracer
@@ -74,7 +75,7 @@ def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[
 
 def _own(value: Any) -> Any:
     """A copy: a step may write into its state and its rows, and nobody else sees it."""
-    return np.copy(value) if isinstance(value, Traced) else np.array(value)[()]
+    return bind(copy, value) if isinstance(value, Traced) else np.array(value)[()]
 
 
 def _constants(top: Listener | None, values: Sequence[Any]) -> list[Any]:

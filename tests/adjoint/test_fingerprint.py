@@ -87,6 +87,36 @@ def test_code_and_defaults_count() -> None:
     assert key(partial(first, rate=0.3)) == key(partial(first, rate=0.3))
 
 
+def _importing(i: Any, u: Any) -> Any:
+    from math import pi
+
+    return u * pi
+
+
+def test_attributes_of_a_function_count() -> None:
+    def step(i: Any, u: Any) -> Any:
+        return u * step.rate
+
+    step.rate = 0.5
+    before = key(step)
+    assert key(step) == before
+    step.rate = 0.6
+    assert key(step) != before
+
+
+def test_code_that_is_exchanged_counts_and_is_not_taken_for_another_that_has_its_place() -> None:
+    def step(i: Any, u: Any) -> Any:
+        return u
+
+    keys = set()
+    for rate in range(50):
+        step.__code__ = eval(f"lambda i, u: u * {rate}").__code__
+        found = Fingerprint()
+        keys.add(found.of(step))
+        assert step.__code__ in found.alive
+    assert len(keys) > 1
+
+
 class Model:
     rate = 0.5
 
@@ -105,6 +135,18 @@ class Model:
         make(np.array([None])),
         make(open),
         Model().step,
+        make(np.ma.array([1.0])),
+        make(np.poly1d([1.0, 2.0])),
+        make(np.vectorize(abs)),
+        make(np.nditer(np.ones(2))),
+        lambda i, u: u * globals()["RATE"],
+        lambda i, u: u * eval("RATE"),
+        lambda i, u: u * getattr(math, "pi"),  # noqa: B009
+        lambda i, u: u * vars(math)["pi"],
+        lambda i, u: u * math.__dict__["pi"],
+        lambda i, u: u * np.loadtxt("rate.txt"),
+        _importing,
+        lambda i, u: (lambda: _importing(i, u))(),  # noqa: PLC3002
         lambda i, u: u * time.perf_counter(),
         lambda i, u: u + np.random.normal(),
         lambda i, u: u + random.random(),

@@ -7,8 +7,8 @@ of a class, a random generator, or a clock has none, and then the function is tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+import dis
+from functools import lru_cache, partial
 from hashlib import blake2b
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -21,8 +21,19 @@ _PURE = frozenset(["numpy", "scipy", "math", "cmath", "operator", "functools", "
 """Packages whose functions depend on their arguments only, random numbers apart."""
 
 _RANDOM = frozenset(["random", "default_rng", "RandomState"])
+_LOOKING = frozenset(
+    [
+        *("globals", "locals", "vars", "eval", "exec", "getattr", "attrgetter", "__dict__", "__import__"),
+        *("import_module", "open", "input", "load", "loadtxt", "genfromtxt", "fromfile", "memmap"),
+    ]
+)
+"""Names by which a function gets at what no name in its code stands for."""
+
 _MOST_OBJECTS = 500
 _WHOLE_BYTES = 1024  # arrays up to here stand in the key themselves
+
+_MADE_ONCE = (BuiltinFunctionType, np.ufunc, np.dtype, type, type(np.sum))
+"""What libraries make and nobody changes; their other objects, as polynomials and masked arrays, can be written."""
 
 Key = tuple[Any, ...]
 
@@ -87,21 +98,27 @@ class Fingerprint:
             if function.__closure__:
                 raise Unknown
             return "by identity", id(function)
-        key: list[Any] = [id(function.__code__)]
+        code = function.__code__
+        names = _names(code)
+        if _LOOKING.intersection(names):
+            raise Unknown
+        self.alive.append(code)  # another function may get this one's
+        key: list[Any] = [id(code)]
         for cell in function.__closure__ or ():
             try:
                 key.append(self.of(cell.cell_contents))
             except ValueError:  # not set yet
                 raise Unknown from None
         key += [self.of(function.__defaults__), self.of(function.__kwdefaults__)]
-        names = [*_names(function.__code__)]
+        if function.__dict__:
+            key.append(self.of(function.__dict__))
         for name in names:
             if name in function.__globals__:
                 value = function.__globals__[name]
                 key.append((name, self._of_module(value, names) if type(value) is ModuleType else self.of(value)))
         return tuple(key)
 
-    def _of_module(self, module: ModuleType, names: list[str]) -> Key:
+    def _of_module(self, module: ModuleType, names: tuple[str, ...]) -> Key:
         """A module by those of its names that the code uses."""
         if module.__name__.partition(".")[0] in _PURE:
             if _RANDOM.intersection(names) or module.__name__.startswith("numpy.random"):
@@ -118,8 +135,7 @@ class Fingerprint:
         """What a library has made and nobody changes: its functions, its types."""
         if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType | None):
             raise Unknown  # a method of some object
-        known = isinstance(value, BuiltinFunctionType | np.ufunc | type) or type(value).__module__.startswith("numpy")
-        if not known or isinstance(value, np.random.Generator | np.random.RandomState) or _package(value) not in _PURE:
+        if not isinstance(value, _MADE_ONCE) or _package(value) not in _PURE:
             raise Unknown
         return "by identity", id(value)
 
@@ -132,8 +148,13 @@ def _package(value: Any) -> str:
     return str(getattr(value, "__module__", None) or "builtins").partition(".")[0]
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+@lru_cache(512)
+def _names(code: CodeType) -> tuple[str, ...]:
+    """The global and attribute names in some code; a function that imports is taken for one that looks for itself."""
+    found = [*code.co_names]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            found += _names(constant)
+    if any(instruction.opname == "IMPORT_NAME" for instruction in dis.get_instructions(code)):
+        found.append("__import__")
+    return tuple(dict.fromkeys(found))
