@@ -62,7 +62,7 @@ def threads() -> dict[str, int | None]:
     if find_spec("numba") is not None:
         from numba import config
 
-        numba = int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        numba = int(config.NUMBA_NUM_THREADS)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cores": os.cpu_count(), "usable": usable, "numba": numba}
 

@@ -67,11 +67,11 @@ class TradeOff(Picture):
 
     @property
     def _seconds(self) -> list[float]:
-        return [m.seconds for m in self.points] + [p.seconds for p in self.curve]
+        return [*(m.seconds for m in self.points), *(p.seconds for p in self.curve)]
 
     @property
     def _bytes(self) -> list[float]:
-        return [m.peak_bytes for m in self.points] + [p.peak_bytes for p in self.curve]
+        return [*(float(m.peak_bytes) for m in self.points), *(float(p.peak_bytes) for p in self.curve)]
 
 
 def trade_off(
