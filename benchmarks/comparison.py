@@ -189,6 +189,14 @@ def _():
     return bool((found[0] == found[1]).all())
 
 
+@says("jax", "float64 must be asked for")
+def _():
+    import jax
+
+    with jax.enable_x64(False):
+        return jax.numpy.asarray(np.ones(1)).dtype == np.float32
+
+
 @says("jax", "the gradient of |z|² is 2 conj(z)")
 def _():
     import jax

@@ -9,6 +9,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["build"]
 suppress_warnings = ["toc.empty_glob"]  # a page that is not written yet is no error
 
+default_role = "code"  # `x` in a docstring
+
 html_theme = "furo"
 html_title = "unspool"
 html_show_copyright = False
