@@ -6,8 +6,6 @@ project = "unspool"
 author = "The unspool authors"
 version = release = installed("unspool")
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["build"]
-suppress_warnings = ["toc.empty_glob"]  # a page that is not written yet is no error
 
 default_role = "code"  # `x` in a docstring
 
