@@ -60,3 +60,13 @@ def test_the_demo_prints_a_fit_a_check_and_a_table_and_writes_two_pictures(
     for name in ("unspool-demo-fit.png", "unspool-demo-memory.png"):
         assert name in text
         assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+    assert "no pictures" not in text
+
+
+def test_the_demo_returns_what_it_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    found = demo(steps_per_year=4, out=tmp_path, tell=told.append)
+    assert capsys.readouterr().out == ""
+    assert f"{found['residual']['after']:8.4f}" in "\n".join(told)
+    assert len(found["policies"]) == 6
+    assert found["bitwise_equal"]

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from unspool.errors import PolicyError
-from unspool.memory import as_bytes, available_bytes
+from unspool.memory import as_bytes, available_bytes, group_limits
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,11 @@ def test_a_group_without_a_limit_leaves_what_the_machine_has(tmp_path: Path) -> 
 
 def test_no_groups_at_all(tmp_path: Path) -> None:
     assert available_bytes(tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+def test_limits_are_told_with_their_group(tmp_path: Path) -> None:
+    folder = group(tmp_path, 2, "1000000", 400000, nested=True)
+    (found,) = group_limits(tmp_path)
+    assert (found.group, found.limit_bytes, found.used_bytes) == (str(folder), 1_000_000, 400_000)
+    assert found.left_bytes == 600_000
+    assert group_limits(tmp_path / "elsewhere") == []

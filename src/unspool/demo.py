@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.diagnostics.report import Log, observe
+from unspool.diagnostics.report import Log, facts, observe
 from unspool.loops import scan
 from unspool.schedules import Every, Revolve, StoreAll
 from unspool.transforms import value_and_grad
@@ -87,38 +87,57 @@ def loss_of(steps_per_year: int, **how: Any) -> Callable[[Any], Any]:
     return loss
 
 
-def demo(*, steps_per_year: int = 100, out: Path = Path()) -> None:
-    """Fit, check the gradient, compare the policies, and draw."""
+def demo(*, steps_per_year: int = 100, out: Path = Path(), tell: Callable[[str], None] = print) -> dict[str, Any]:
+    """Fit, check the gradient, compare the policies, and draw; tell of it on the way, and return what was found."""
     from scipy.optimize import minimize
 
     n_steps = (len(YEARS) - 1) * steps_per_year
     loss = loss_of(steps_per_year, memory=MEMORY)
-    print(f"Hare and lynx, 1900-1920: Lotka-Volterra, {n_steps:,} Runge-Kutta steps, gradients in {MEMORY}")
+    tell(f"Hare and lynx, 1900-1920: Lotka-Volterra, {n_steps:,} Runge-Kutta steps, gradients in {MEMORY}")
     begin = perf_counter()
     with _counter("gradients") as count:
         gradient = value_and_grad(loss)
         fit: Any = minimize(lambda x: count(gradient(x)), GUESS, jac=True, method="L-BFGS-B")  # type: ignore[call-overload]
-    print(f"{fit.nfev} gradients in {perf_counter() - begin:.1f} s: {fit.message}\n")
-    print(f"{'':12}  {'before':>8}  {'after':>8}")
+    fit_seconds = perf_counter() - begin
+    tell(f"{fit.nfev} gradients in {fit_seconds:.1f} s: {fit.message}\n")
+    tell(f"{'':12}  {'before':>8}  {'after':>8}")
     for name, before, after in zip(NAMES, np.exp(GUESS), np.exp(fit.x), strict=True):
-        print(f"{name:12}  {before:8.4f}  {after:8.4f}")
-    print(f"{'residual':12}  {loss(GUESS):8.4f}  {fit.fun:8.4f}   (sum of squares of the log-residuals)\n")
-    check_gradient(loss, fit.x)
-    log, seconds, equal = compare(steps_per_year, fit.x)
-    print(f"\nOne gradient under six policies (bitwise equal: {'yes' if equal else 'NO'}):")
-    print(log)
-    draw(fit.x, steps_per_year, log, seconds, out)
-
-
-def check_gradient(loss: Callable[[Any], Any], x: np.ndarray) -> None:
-    """Compare the gradient with the complex step in a random direction [SquireTrapp1998]."""
-    direction = np.random.default_rng(0).normal(size=x.shape)
-    taped = value_and_grad(loss)(x)[1] @ direction
-    stepped = loss(x + 1e-30j * direction).imag / 1e-30
-    print(
+        tell(f"{name:12}  {before:8.4f}  {after:8.4f}")
+    residuals = float(loss(GUESS)), float(fit.fun)
+    tell(f"{'residual':12}  {residuals[0]:8.4f}  {residuals[1]:8.4f}   (sum of squares of the log-residuals)\n")
+    taped, stepped = check_gradient(loss, fit.x)
+    tell(
         f"gradient in a random direction: {taped:.12f}, by complex step {stepped:.12f}, "
         f"difference {abs(taped - stepped):.1e}"
     )
+    log, seconds, equal = compare(steps_per_year, fit.x)
+    tell(f"\nOne gradient under six policies (bitwise equal: {'yes' if equal else 'NO'}):")
+    tell(str(log))
+    pictures = draw(fit.x, steps_per_year, log, seconds, out)
+    tell(
+        f"\nwrote {pictures[0]} and {pictures[1]}"
+        if pictures
+        else "\nno pictures: matplotlib is not installed (pip install 'unspool[plot]')"
+    )
+    return {
+        "n_steps": n_steps,
+        "gradients": fit.nfev,
+        "seconds": fit_seconds,
+        "residual": {"before": residuals[0], "after": residuals[1]},
+        "parameters": dict(zip(NAMES, np.exp(fit.x).tolist(), strict=True)),
+        "directional_derivative": {"reverse_mode": taped, "complex_step": stepped},
+        "bitwise_equal": equal,
+        "policies": [{**facts(report), "seconds": time} for report, time in zip(log, seconds, strict=True)],
+        "pictures": [str(picture) for picture in pictures],
+    }
+
+
+def check_gradient(loss: Callable[[Any], Any], x: np.ndarray) -> tuple[float, float]:
+    """The derivative in a random direction, by the gradient and by the complex step [SquireTrapp1998]."""
+    direction = np.random.default_rng(0).normal(size=x.shape)
+    taped = value_and_grad(loss)(x)[1] @ direction
+    stepped = loss(x + 1e-30j * direction).imag / 1e-30
+    return float(taped), float(stepped)
 
 
 def compare(steps_per_year: int, x: np.ndarray) -> tuple[Log, list[float], bool]:
@@ -150,13 +169,12 @@ def _counter(unit: str) -> Iterator[Callable[[Any], Any]]:
         yield count
 
 
-def draw(x: np.ndarray, steps_per_year: int, log: Log, seconds: list[float], out: Path) -> None:
-    """Write two pictures: the fit over the data, and memory against time by policy."""
+def draw(x: np.ndarray, steps_per_year: int, log: Log, seconds: list[float], out: Path) -> list[Path]:
+    """Write two pictures, the fit over the data and memory against time by policy; none where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("\nno pictures: matplotlib is not installed (pip install 'unspool[plot]')")
-        return
+        return []
     out.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -180,4 +198,4 @@ def draw(x: np.ndarray, steps_per_year: int, log: Log, seconds: list[float], out
     axes.margins(x=0.15, y=0.15)
     memory_file = out / "unspool-demo-memory.png"
     figure.savefig(memory_file, dpi=120)
-    print(f"\nwrote {fit_file} and {memory_file}")
+    return [fit_file, memory_file]

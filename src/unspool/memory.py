@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unspool.errors import PolicyError
@@ -70,16 +71,35 @@ def available_bytes(root: Path | None = None) -> int:
 
     ``root`` is where proc and sys are found.
     """
-    from pathlib import Path
-
     import psutil
 
-    return min([int(psutil.virtual_memory().available), *_group_rests(root or Path("/"))])
+    return min([int(psutil.virtual_memory().available), *(group.left_bytes for group in group_limits(root))])
 
 
-def _group_rests(root: Path) -> list[int]:
-    """What is left below the limit of each control group that this process is in, versions 1 and 2."""
-    rests = []
+@dataclass(frozen=True, slots=True)
+class GroupLimit:
+    """What a control group may hold, holds, and could give back."""
+
+    group: str
+    limit_bytes: int
+    used_bytes: int
+    reclaimable_bytes: int
+
+    @property
+    def left_bytes(self) -> int:
+        """What its processes can still take."""
+        return max(0, self.limit_bytes - self.used_bytes + self.reclaimable_bytes)
+
+
+def group_limits(root: Path | None = None) -> list[GroupLimit]:
+    """The limit of each control group that this process is in, versions 1 and 2; none where nothing is limited.
+
+    ``root`` is where proc and sys are found.
+    """
+    from pathlib import Path
+
+    root = root or Path("/")
+    found = []
     for version, path in _groups(root):
         if version == 2:
             base, limit, usage = root / "sys/fs/cgroup", "memory.max", "memory.current"
@@ -89,10 +109,10 @@ def _group_rests(root: Path) -> list[int]:
         for folder in (group, *group.parents):  # a limit of an outer group binds too
             allowed, used = _number(folder / limit), _number(folder / usage)
             if allowed is not None and used is not None:
-                rests.append(max(0, allowed - used + _reclaimable(folder)))
+                found.append(GroupLimit(str(folder), allowed, used, _reclaimable(folder)))
             if folder == base:
                 break
-    return rests
+    return found
 
 
 def _groups(root: Path) -> list[tuple[int, str]]:

@@ -25,8 +25,8 @@ class Frontier(Picture):
 
     def __str__(self) -> str:
         points = (*self.curve, self.chosen)
-        across = _Scale.over([p.seconds for p in points], self.width)
-        up = _Scale.over([p.peak_bytes for p in (points)] + self._budget, self.height)
+        across = Scale.over([p.seconds for p in points], self.width)
+        up = Scale.over([p.peak_bytes for p in (points)] + self._budget, self.height)
         lines = [[" "] * self.width for _ in range(self.height)]
         labels = [""] * self.height
         for budget in self._budget:
@@ -38,21 +38,8 @@ class Frontier(Picture):
         for p in sorted(points, key=lambda p: p.peak_bytes)[:: len(points) - 1 or 1]:
             labels[up.cell(p.peak_bytes)] = human_bytes(p.peak_bytes)
         labels[up.cell(self.chosen.peak_bytes)] = human_bytes(self.chosen.peak_bytes)
-        margin = max(map(len, labels))
-        ends = f"{across.least:.3g} s", f"{across.most:.3g} s"
-        return "\n".join(
-            [
-                self._title,
-                "o the fastest schedule in so much memory   X the plan" + "   . its budget" * bool(self._budget),
-                "",
-                *(
-                    f"{label:>{margin}} |{''.join(line)}".rstrip()
-                    for label, line in zip(reversed(labels), reversed(lines), strict=True)
-                ),
-                " " * margin + " +" + "-" * self.width,
-                " " * margin + "  " + ends[0] + ends[1].rjust(self.width - len(ends[0])),
-            ]
-        )
+        legend = "o the fastest schedule in so much memory   X the plan" + "   . its budget" * bool(self._budget)
+        return "\n".join([self._title, legend, "", framed(lines, labels, across)])
 
     @property
     def _title(self) -> str:
@@ -82,7 +69,7 @@ class Frontier(Picture):
             markersize=9,
             label=str(self.chosen.schedule),
         )
-        scales = [_Scale.over(values, 2) for values in ([*seconds, self.chosen.seconds], [*sizes, *self._budget])]
+        scales = [Scale.over(values, 2) for values in ([*seconds, self.chosen.seconds], [*sizes, *self._budget])]
         axes.set(xlabel="seconds for one gradient", ylabel="snapshots and residuals", title=self._title)
         axes.set(**{f"{axis}scale": "log" for axis, scale in zip("xy", scales, strict=True) if scale.logarithmic})
         axes.yaxis.set_major_formatter(lambda size, _: human_bytes(round(size)))
@@ -91,15 +78,15 @@ class Frontier(Picture):
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
-    """From values to the cells of a line of text."""
+class Scale:
+    """From values to the cells of a line of text, or of a column of lines."""
 
     least: float
     most: float
     cells: int
 
     @classmethod
-    def over(cls, values: Sequence[float], cells: int) -> _Scale:
+    def over(cls, values: Sequence[float], cells: int) -> Scale:
         """Return the scale that just holds the values."""
         return cls(min(values), max(values), cells)
 
@@ -117,6 +104,22 @@ class _Scale:
         else:
             part = (value - self.least) / (self.most - self.least)
         return round(part * (self.cells - 1))
+
+
+def framed(lines: Sequence[Sequence[str]], labels: Sequence[str], across: Scale) -> str:
+    """Return lines of characters, the lowest first, between an axis with labels and one of seconds."""
+    margin = max(map(len, labels))
+    ends = f"{across.least:.3g} s", f"{across.most:.3g} s"
+    return "\n".join(
+        [
+            *(
+                f"{label:>{margin}} |{''.join(line)}".rstrip()
+                for label, line in zip(reversed(labels), reversed(lines), strict=True)
+            ),
+            " " * margin + " +" + "-" * across.cells,
+            " " * margin + "  " + ends[0] + ends[1].rjust(across.cells - len(ends[0])),
+        ]
+    )
 
 
 def frontier(plan: Plan, *, width: int = 64, height: int = 16) -> Frontier:

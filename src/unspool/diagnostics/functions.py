@@ -44,6 +44,19 @@ def page(pattern: str = "") -> str:
     return "\n".join(parts) + "\n"
 
 
+def rows(pattern: str = "") -> list[dict[str, object]]:
+    """The function table as data, or the rows of it in whose lines on the page a text occurs.
+
+    >>> rows("numpy.trace")[0]["keywords"]
+    ['offset', 'axis1', 'axis2', 'dtype']
+    """
+    return [
+        {"function": _name(entry), "derivative": entry.derivative, "keywords": _keywords(entry), "note": _note(entry)}
+        for entry in enrolled()
+        if pattern in _line(entry)
+    ]
+
+
 def enrolled() -> list[Entry]:
     """Every entry of the registry, the families that are enrolled on demand among them, by package and name."""
     rooms = [f"unspool.{package}" for package in LOADERS]  # some enrol what stands above the mathematics
@@ -61,10 +74,14 @@ def _package(name: str) -> str:
 
 
 def _line(entry: Entry) -> str:
-    mirrored = entry.name.startswith("scipy.") and not _is_ufunc(entry)
-    name = f"unspool.{entry.name}" if mirrored else entry.name
-    cells = f"`{name}`", entry.derivative, ", ".join(_keywords(entry)), _note(entry)
+    cells = f"`{_name(entry)}`", entry.derivative, ", ".join(_keywords(entry)), _note(entry)
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def _name(entry: Entry) -> str:
+    """The name under which a user calls it."""
+    mirrored = entry.name.startswith("scipy.") and not _is_ufunc(entry)
+    return f"unspool.{entry.name}" if mirrored else entry.name
 
 
 def _is_ufunc(entry: Entry) -> bool:

@@ -26,8 +26,8 @@ _ROUNDING = 100
 class TaylorTable:
     """Remainders of f(x + h v) without and with the gradient, level by level.
 
-    ``first[k]`` is |f(x + h v) - f(x)|, ``second[k]`` is |f(x + h v) - f(x) - h <gradient, v>|; they fall as h and h²
-    where the gradient is right. Remainders below ``noise`` say nothing.
+    ``first[k]`` is ``|f(x + h v) - f(x)|``, ``second[k]`` is ``|f(x + h v) - f(x) - h <gradient, v>|``; they fall
+    as h and h² where the gradient is right. Remainders below ``noise`` say nothing.
     """
 
     h: tuple[float, ...]
