@@ -9,6 +9,7 @@ from unspool.diagnostics.report import observe
 from unspool.loops import checkpoint, fori_loop, plan, scan, while_loop
 from unspool.matrices import hessian, hvp, jacobian
 from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll
+from unspool.segments import mark
 from unspool.transforms import (
     grad,
     jvp,
@@ -41,6 +42,7 @@ __all__ = [
     "inspect",
     "jacobian",
     "jvp",
+    "mark",
     "numpy",
     "observe",
     "plan",
