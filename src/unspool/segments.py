@@ -395,6 +395,8 @@ class Forgetful(Tape):
         if self._keeping:
             self.report.steps = self.report.n_steps
             return super().sweep(seeds, free=free)
+        if self.schedule is None:
+            self.report.policy = Online(len(self.snapshots))  # what it came to
         return WayBack(self, free=free).sweep(seeds)
 
     @property
