@@ -450,7 +450,7 @@ class WayBack:
         for index, seed in seeds:
             if index >= 0:
                 cts[index] = seed if index not in cts else cts[index] + seed
-        kept = list(tape.snapshots)
+        kept = [] if self._free else list(tape.snapshots)
         stop = len(tape.marks)
         try:
             while tape.snapshots:
@@ -462,8 +462,9 @@ class WayBack:
                 stop = middle
                 if middle == top.mark:
                     tape.snapshots.pop()
-                    if self._free or top not in kept:
+                    if not any(top is snapshot for snapshot in kept):
                         tape.release(top.values.values())
+                        top.values.clear()
         finally:
             if not self._free:
                 tape.snapshots = kept
