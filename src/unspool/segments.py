@@ -34,6 +34,7 @@ from unspool.variable import Variable
 STRIDE = 16
 """Operations between two marks where the program sets none and the policy does not count them."""
 
+_NEVER = 2**62
 _CHECKED = 8  # of so many marks, the state at one is known by a digest
 _NODE_BYTES = 56 + 48 + 64  # a node, its parents, its residuals
 
@@ -88,6 +89,8 @@ class Forgetful(Tape):
         "_keeping",
         "_latest",
         "_least",
+        "_look_at",
+        "_next_mark",
         "_places",
         "_step_bytes",
         "_step_sizes",
@@ -123,7 +126,8 @@ class Forgetful(Tape):
         self._dropping: tuple[int, int | None] = next(self._places, (-1, None))
         self._step_bytes = 0
         self._step_sizes = 0
-        self._stride = schedule.period if isinstance(schedule, Every) else STRIDE
+        self._stride = self._next_mark = schedule.period if isinstance(schedule, Every) else STRIDE
+        self._look_at = 32 * STRIDE
         self._user_marks = False
 
     @property
@@ -171,8 +175,8 @@ class Forgetful(Tape):
         self, primitive: Primitive, evaluate: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any]
     ) -> Any:
         transcript, cut = self.transcript, self._cut
-        if len(transcript) - cut >= self._stride and not self._user_marks:
-            self._mark()
+        if len(transcript) >= self._next_mark:
+            self._mark_by_count()
             cut = self._cut
         values: list[Any] = []
         refs: list[int] = []
@@ -276,7 +280,28 @@ class Forgetful(Tape):
     def mark(self) -> None:
         """Cut here, and nowhere else than at such marks from now on."""
         self._user_marks = True
+        self._next_mark = _NEVER
         self._mark()
+
+    def _mark_by_count(self) -> None:
+        """Cut where the program has set no mark: after so many operations, in step with a loop if there is one."""
+        here = len(self.transcript)
+        if here >= self._look_at and not isinstance(self.schedule, Every):
+            self._look_at = 4 * here
+            period = self.transcript.period()
+            if period is not None and self._short(period):
+                self._stride = period * -(-STRIDE // period)
+                place, _ = self.transcript.narrowest(period)
+                self._next_mark = place + 1 + -(-(here - place - 1) // period) * period
+                if self._next_mark > here:
+                    return
+        self._mark()
+        self._next_mark = here + self._stride
+
+    def _short(self, period: int) -> bool:
+        """Whether a period is short enough to be a step."""
+        here = len(self.transcript)
+        return self.budget is None or 8 * self.transcript.made_bytes(here - period, here) < self.budget
 
     def _mark(self) -> None:
         here = len(self.transcript)

@@ -25,6 +25,7 @@ from unspool.tape import Node, select
 
 _KNOWN = 4096  # keys: beyond this the table of what may be shared is begun anew
 _ENTRY_BYTES = 120  # bytes: an entry in a list and in the table of what is known, without its contents
+_REPEATING = 64  # operations: fewer that are alike may be so by chance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +146,41 @@ class Transcript:
             if key is not None:
                 self._remember(key, number)
         return number
+
+    # --- what repeats -------------------------------------------------------------------------------------------------
+    def period(self) -> int | None:
+        """After how many operations they come again, judged by the last of them; None where they do not."""
+        classes: dict[Any, int] = {}
+        of_kind = [classes.setdefault((i.primitive, i.n_bytes, i.part), len(classes)) for i in self.instructions]
+        seen = np.array(of_kind)[np.frombuffer(self.kinds, np.uint32)]
+        n = len(seen)
+        for period in (n - 1 - np.flatnonzero(seen[:-1] == seen[-1]))[::-1].tolist():
+            width = max(2 * period, _REPEATING)
+            if width + period > n:
+                return None
+            if np.array_equal(seen[n - width :], seen[n - width - period : n - period]):
+                return int(period)
+        return None
+
+    def narrowest(self, period: int) -> tuple[int, int]:
+        """After which operation of the last period but one the values that are still read are fewest, and their bytes."""
+        n = len(self.kinds)
+        first = max(0, n - 3 * period)
+        until = [0] * (n - first)
+        for i in range(n - 1, first - 1, -1):
+            view = not self.instructions[self.kinds[i]].n_bytes
+            for r in self.operands[self.starts[i] : self.starts[i + 1]]:
+                if r >= first:  # what is read through a view is held by it
+                    until[r - first] = max(until[r - first], i, until[i - first] if view else 0)
+        change = np.zeros(n - first + 1, np.int64)
+        for k, last in enumerate(until):
+            if last > first + k:
+                size = self.instructions[self.kinds[first + k]].n_bytes
+                change[k] += size
+                change[last - first] -= size
+        here = np.cumsum(change)[-1 - 2 * period : -1 - period]
+        best = int(np.argmin(here))
+        return n - 2 * period + best, int(here[best])
 
     # --- carrying out again -------------------------------------------------------------------------------------------
     def finish(self) -> None:
