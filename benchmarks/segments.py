@@ -1,7 +1,7 @@
 """The study of checkpointing without a loop function: a 2-D simulation in a plain Python loop, under budgets.
 
-``python -m benchmarks.segments`` measures, each run in a process of its own, and prints a table. ``--docs`` puts it into
-docs/segments.md, ``--steps`` and ``--size`` make it smaller. Budgets are fractions of what a plain tape holds.
+``python -m benchmarks.segments`` measures, each run in a process of its own, and prints a table. ``--docs`` puts it
+into docs/segments.md, ``--steps`` and ``--size`` make it smaller. Budgets are fractions of what a plain tape holds.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def image(size: int) -> np.ndarray:
 
 
 def run(n_steps: int, size: int, marks: bool, how: dict[str, Any], repeats: int = 3) -> dict[str, Any]:
-    """A gradient, some times: the least seconds, what the tape counts, what the process grew by, and a digest of the gradient."""
+    """A gradient, some times: the least seconds, the bytes that tape and process count, the bits of the gradient."""
     from resource import RUSAGE_SELF, getrusage
     from zlib import crc32
 

@@ -133,6 +133,11 @@ class Transcript:
         table[key] = weakref.ref(value, lambda _: table.pop(key, None)), number
         return number
 
+    def residual(self, number: int) -> np.ndarray:
+        """A plain array from outside as a plain tape keeps it for its rules: without gaps."""
+        kept: np.ndarray = self.constants[~number]
+        return kept.copy(order="K") if number in self._gapped else kept
+
     def _constant(self, key: Any, value: Any, n_bytes: int) -> int:
         number = None if key is None else self._known.get(key)
         if number is None:
@@ -163,7 +168,7 @@ class Transcript:
         return None
 
     def narrowest(self, period: int) -> tuple[int, int]:
-        """After which operation of the last period but one the values that are still read are fewest, and their bytes."""
+        """After which operation of the last period but one the fewest bytes are still to be read, and how many."""
         n = len(self.kinds)
         first = max(0, n - 3 * period)
         until = [0] * (n - first)
@@ -239,7 +244,12 @@ class Transcript:
                     nodes.append(node)
 
     def _again(self, instruction: Instruction, refs: Sequence[int], xs: list[Any]) -> tuple[Any, Node | None]:
-        primitive, wanted, rule, params = instruction.primitive, instruction.wanted, instruction.rule, instruction.params
+        primitive, wanted, rule, params = (
+            instruction.primitive,
+            instruction.wanted,
+            instruction.rule,
+            instruction.params,
+        )
         assert primitive is not None
         assert instruction.evaluate is not None
         parents = tuple([r for k, r in enumerate(refs) if wanted >> k & 1])
@@ -252,7 +262,7 @@ class Transcript:
         if self._gapped:
             for k, r in enumerate(refs):
                 if r in self._gapped and rule.reads[k + 1] is Read.VALUE:
-                    xs[k] = xs[k].copy(order="K")
+                    xs[k] = self.residual(r)
         return y, (rule.function, parents, rule.keep(y, *xs), params)
 
     def _changed(self, i: int, value: Any) -> str:
@@ -260,7 +270,7 @@ class Transcript:
             i -= 1
         name = self.instructions[self.kinds[i]].primitive
         return (
-            f"{name} (operation {i} of {len(self)}) computed another result of shape {np.shape(value)} when its segment "
+            f"{name} (operation {i} of {len(self)}) computed another result of shape {np.shape(value)} when its part "
             "of the tape was replayed: it is not a function of its arguments. A function with a rule of its own that "
             "draws random numbers, reads a clock or an array that was changed since, does that; pass what it reads as "
             "an argument."
