@@ -139,9 +139,12 @@ class Forgetful(Tape):
             refs.append(ref)
             if 0 <= ref < cut and ref not in self._inputs:
                 self.snapshots.take(ref, value)
-        pull = None
-        if wanted and primitive.record is not None:
-            y, pull = primitive.record(tuple(values), wanted)
+        function = wanted and primitive.record is not None
+        if function:
+            assert primitive.record is not None
+            y, _ = primitive.record(tuple(values), wanted)
+            if self._keeping:  # nobody knows what its pull holds: it is made again on the way back
+                self._forget()
         else:
             y = evaluate(*values, **params) if params else evaluate(*values)
         if isinstance(y, Traced):
@@ -149,7 +152,7 @@ class Forgetful(Tape):
         rule = None
         if not primitive.differentiable:
             wanted = 0
-        elif wanted and pull is None:
+        elif wanted and not function:
             plain = primitive.elementwise and all(
                 values[k].shape == y.shape and values[k].dtype == y.dtype for k in range(len(args)) if wanted >> k & 1
             )
@@ -158,7 +161,7 @@ class Forgetful(Tape):
         node = transcript.add((primitive, evaluate, params or None, wanted, rule, n_bytes), refs)
         self._step_bytes += n_bytes
         if self._keeping:
-            self._keep(y, values, refs, wanted=wanted, rule=pull or rule, params=params)
+            self._keep(y, values, refs, wanted=wanted, rule=rule, params=params)
         if primitive.multiple:
             return self._parts(y, node, wanted, checked=primitive.record is not None)
         if not primitive.differentiable and getattr(y, "dtype", np.dtype(bool)).kind not in "fc":
@@ -182,16 +185,13 @@ class Forgetful(Tape):
         return tuple(result)
 
     def _keep(
-        self, y: Any, values: list[Any], refs: list[int], *, wanted: int, rule: Any, params: dict[str, Any]
+        self, y: Any, values: list[Any], refs: list[int], *, wanted: int, rule: Pull | None, params: dict[str, Any]
     ) -> None:
-        """Append the node as a plain tape has it; ``rule`` is a `Pull`, or a pull that a function of the user made."""
-        if not wanted:
+        """Append the node as a plain tape has it."""
+        if rule is None:
             self.nodes.append(None)
             return
         parents = tuple([r for k, r in enumerate(refs) if wanted >> k & 1])
-        if not isinstance(rule, Pull):
-            self.nodes.append((rule, parents, (), None))
-            return
         for k, (ref, value) in enumerate(zip(refs, values, strict=True)):
             if isinstance(value, np.ndarray) and ref < 0 and rule.reads[k + 1] is Read.VALUE:
                 values[k] = self.transcript.residual(ref)
@@ -245,10 +245,14 @@ class Forgetful(Tape):
         snapshots.step_bytes = max(snapshots.step_bytes, self._step_bytes)
         self._step_bytes = 0
         if self._keeping and snapshots.over(len(self.nodes)):
-            self._keeping = False
-            self.nodes = []
-            snapshots.recount()
+            self._forget()
         snapshots.note_peak(len(self.nodes))
+
+    def _forget(self) -> None:
+        """Let the residuals go."""
+        self._keeping = False
+        self.nodes = []
+        self.snapshots.recount()
 
     # --- the way back -------------------------------------------------------------------------------------------------
     def sweep(self, seeds: Iterable[tuple[int, Any]], *, free: bool) -> list[Any]:
@@ -321,8 +325,8 @@ def tape_for(policy: str | Schedule | None, memory: Memory, name: str) -> Tape:
 
 _NESTED = (
     "policy= and memory= of a transform are for its own arguments alone, and a value of another transform around it "
-    "came in: grad of a grad, hvp, hessian, or jvp of a gradient. Give policy= or memory= to the outermost transform only, "
-    "which must be grad, value_and_grad or vjp, or leave it out and use fori_loop or scan with a policy inside."
+    "came in: grad of a grad, hvp, hessian, or jvp of a gradient. Give policy= or memory= to the outermost transform "
+    "only, which must be grad, value_and_grad or vjp, or leave it out and use fori_loop or scan with a policy inside."
 )
 
 
