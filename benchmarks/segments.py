@@ -85,7 +85,7 @@ def run(n_steps: int, size: int, marks: bool, how: dict[str, Any], repeats: int 
     return found
 
 
-def study(n_steps: int, size: int) -> tuple[Table, dict[str, Any]]:
+def study(n_steps: int, size: int) -> Table:
     """Store-all, then each budget with marks and without."""
 
     def measured(marks: bool, how: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def study(n_steps: int, size: int) -> tuple[Table, dict[str, Any]]:
             name = f"{100 * fraction:g} %, {'marks' if marks else 'no marks'}"
             rows.append(_row(name, found, plain, budget))
     head = ("memory", "budget MB", "peak MB", "RSS MB", "seconds", "× plain", "steps", "run", "states", "Revolve")
-    return Table(head, tuple(rows), left=(0,)), {"whole": whole}
+    return Table(head, tuple(rows), left=(0,))
 
 
 def _row(name: str, found: dict[str, Any], plain: dict[str, Any], budget: int | None) -> tuple[str, ...]:
@@ -124,18 +124,53 @@ def _row(name: str, found: dict[str, Any], plain: dict[str, Any], budget: int | 
     )
 
 
+def heuristic(n_steps: int, size: int, fractions: tuple[float, ...], *, neighbourhood: bool) -> Table:
+    """What is computed in all, over once: this tape, and dynamic rematerialisation in as many bytes (simulated)."""
+    import unspool
+    from benchmarks.rematerialise import operations_of, rematerialised
+    from unspool.ir.listener import listening
+    from unspool.segments import Forgetful
+
+    loss, u, contrast = diffusion(n_steps, marks=True), image(size), np.float64(0.3)
+    tape = Forgetful(unspool.Online(1), None, "loss")
+    with listening(tape):
+        loss(tape.input(u), tape.input(contrast))
+        tape.close()
+    operations = operations_of(tape.transcript)
+    whole = operations.n_bytes[np.unique(operations.residuals[1])].sum()
+    rows = []
+    for fraction in fractions:
+        budget = int(fraction * whole)
+        with unspool.observe() as log:
+            unspool.grad(loss, (0, 1), memory=budget)(u, contrast)
+        other = rematerialised(operations, budget, neighbourhood=neighbourhood)
+        rows.append((f"{100 * fraction:g} %", f"{log[0].recomputation_factor:.2f}", f"{other:.2f}"))
+    return Table(("of the residuals", "this tape", "rematerialised"), tuple(rows), left=(0,))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.segments", description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--docs", action="store_true", help="the table also into docs/segments.md")
+    parser.add_argument(
+        "--heuristic", choices=("own", "all"), help="instead: beside evicting by own cost, or all costs"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.child:
         json.dump(run(*json.loads(chosen.child)), sys.stdout)
         return
-    table, _ = study(chosen.steps, chosen.size)
+    if chosen.heuristic:
+        print(heuristic(chosen.steps, chosen.size, FRACTIONS, neighbourhood=chosen.heuristic == "all"))
+        return
+    table = study(chosen.steps, chosen.size)
     print(table)
+    if chosen.docs:
+        head, _, rest = PAGE.read_text().partition(BEGIN)
+        _, _, tail = rest.partition(END)
+        PAGE.write_text(f"{head}{BEGIN}\n\n```text\n{table}\n```\n\n{END}{tail}")
 
 
 if __name__ == "__main__":

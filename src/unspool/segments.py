@@ -224,7 +224,8 @@ class Forgetful(Tape):
     def _short(self, period: int) -> bool:
         """Whether a period is short enough to be a step."""
         here = len(self.transcript)
-        return self.snapshots.fits(8 * self.transcript.made_bytes(here - period, here))
+        budget = self.snapshots.budget
+        return budget is None or 8 * self.transcript.made_bytes(here - period, here) < budget
 
     def _mark(self) -> None:
         here = len(self.transcript)
