@@ -24,6 +24,7 @@ from unspool.memory import Memory, as_bytes
 from unspool.observers import LoopReport, logs
 from unspool.schedules import Every, Online, Schedule, StoreAll, as_schedule
 from unspool.snapshots import Snapshots
+from unspool.stores.arena import hand_back
 from unspool.tape import Tape, root, select
 from unspool.transcript import Transcript
 from unspool.variable import Variable
@@ -254,6 +255,7 @@ class Forgetful(Tape):
         self._keeping = False
         self.nodes = []
         self.snapshots.recount()
+        hand_back()
 
     # --- the way back -------------------------------------------------------------------------------------------------
     def sweep(self, seeds: Iterable[tuple[int, Any]], *, free: bool) -> list[Any]:
