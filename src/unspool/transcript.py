@@ -24,7 +24,7 @@ from unspool.layout import digest
 from unspool.tape import Node, select
 
 _KNOWN = 4096  # keys: beyond this the table of what may be shared is begun anew
-_ENTRY_BYTES = 120  # bytes: an entry in a list and in the table of what is known, without its contents
+_ENTRY_BYTES = 240  # bytes: an entry in a list and in the table of what is known, with its key
 _REPEATING = 64  # operations: fewer that are alike may be so by chance
 
 
