@@ -9,7 +9,6 @@ from unspool.diagnostics.report import observe
 from unspool.loops import checkpoint, fori_loop, plan, scan, while_loop
 from unspool.matrices import hessian, hvp, jacobian
 from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll
-from unspool.segments import mark
 from unspool.transforms import (
     grad,
     jvp,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from unspool.backward import recording
     from unspool.diagnostics.inspection import inspect
     from unspool.schedules import simulate
+    from unspool.segments import mark
 
 __all__ = [
     "Every",
@@ -56,8 +56,9 @@ __all__ = [
 ]
 
 
-_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler, another manner
+_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler, the tape that forgets, another manner
     "inspect": "unspool.diagnostics.inspection",
+    "mark": "unspool.segments",
     "recording": "unspool.backward",
     "simulate": "unspool.schedules.machine",
 }

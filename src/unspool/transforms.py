@@ -29,11 +29,19 @@ from unspool.ir.listener import Traced, listening, primal, resolve
 from unspool.layout import ArrayType
 from unspool.memory import Memory
 from unspool.schedules import Schedule
-from unspool.segments import tape_for
 from unspool.tangents import Tangents
+from unspool.tape import Tape
 from unspool.tree import flatten
 
 Policy = str | Schedule | None
+
+
+def _tape(policy: Policy, memory: Memory, name: str) -> Tape:
+    if policy is None and memory is None:
+        return Tape()
+    from unspool.segments import tape_for  # most programs never forget, and would wait for it
+
+    return tape_for(policy, memory, name)
 
 
 # --- reverse mode -----------------------------------------------------------------------------------------------------
@@ -66,7 +74,7 @@ def value_and_grad(
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         positions = positions_of(argnums, len(args))
         values, structures = as_inputs([args[p] for p in positions], positions)
-        tape = tape_for(policy, memory, name)
+        tape = _tape(policy, memory, name)
         with listening(tape):
             variables = [tape.input(value) for value in values]
             try:
@@ -127,7 +135,7 @@ def vjp(
     (array([3., 3.]), np.float64(3.0))
     """
     values, structures = as_inputs(primals, range(len(primals)))
-    tape = tape_for(policy, memory, name_of(f))
+    tape = _tape(policy, memory, name_of(f))
     with listening(tape):
         variables = [tape.input(value) for value in values]
         try:
