@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unspool.backward import recording
     from unspool.diagnostics.inspection import inspect
     from unspool.schedules import simulate
+    from unspool.segments import mark
 
 __all__ = [
     "Every",
@@ -41,6 +42,7 @@ __all__ = [
     "inspect",
     "jacobian",
     "jvp",
+    "mark",
     "numpy",
     "observe",
     "plan",
@@ -54,8 +56,9 @@ __all__ = [
 ]
 
 
-_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler, another manner
+_ON_DEMAND = {  # imported when they are asked for: the machine, the compiler, the tape that forgets, another manner
     "inspect": "unspool.diagnostics.inspection",
+    "mark": "unspool.segments",
     "recording": "unspool.backward",
     "simulate": "unspool.schedules.machine",
 }

@@ -40,7 +40,7 @@ def run_loop(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[A
         final, ys = _plainly(loop, init, xs)
         top = next((listener for listener in reversed(active()) if listener.scope is None), None)
         return _constants(top, final), _constants(top, ys)
-    if len(listeners) == 1 and isinstance(listeners[0], Tape):
+    if len(listeners) == 1 and isinstance(listeners[0], Tape) and not listeners[0].forgets:
         return _on_tape(listeners[0], loop, init, xs)
     if any(isinstance(listener, Tracer) for listener in listeners):
         return _unrolled(loop, init, xs)

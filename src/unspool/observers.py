@@ -77,6 +77,10 @@ class LoopReport:
             self._predicted = cost.steps, peak
         return self._predicted
 
+    def foreseen(self, steps: int, peak_bytes: int) -> None:
+        """Say what it was to take, where no schedule says it."""
+        self._predicted = steps, peak_bytes
+
     def add_seconds(self, what: str, seconds: float) -> None:
         """Count time to a phase or a verb."""
         self.seconds[what] = self.seconds.get(what, 0.0) + seconds

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def _added(ct: Any, other: Any) -> Any:
     return ct + other
 
 
-def _select(ct: Any, position: int, n: int) -> tuple[Bundle]:
+def select(ct: Any, position: int, n: int) -> tuple[Bundle]:
+    """The pull of one result of several."""
     return (Bundle((None,) * position + (ct,) + (None,) * (n - position - 1)),)
 
 
@@ -91,6 +92,9 @@ class Tape(Listener):
     """
 
     __slots__ = ("copies", "inputs", "level", "nodes", "recording", "scope")
+
+    forgets: ClassVar[bool] = False
+    """Whether it gets values back by carrying operations out again."""
 
     def __init__(self, *, recording: bool = True, copies: Copies | None = None) -> None:
         self.level = 0
@@ -208,7 +212,7 @@ class Tape(Listener):
         if not multiple:
             return Variable(y, self, root)
         for position in range(len(y)):
-            nodes.append((_select, (root,), (position, len(y)), None))
+            nodes.append((select, (root,), (position, len(y)), None))
         return tuple([Variable(part, self, root + 1 + position) for position, part in enumerate(y)])
 
     def _without_derivative(self, y: Any) -> Any:

@@ -27,19 +27,42 @@ from unspool.arguments import (
 from unspool.errors import InputError
 from unspool.ir.listener import Traced, listening, primal, resolve
 from unspool.layout import ArrayType
+from unspool.memory import Memory
+from unspool.schedules import Schedule
 from unspool.tangents import Tangents
 from unspool.tape import Tape
 from unspool.tree import flatten
 
+Policy = str | Schedule | None
+
+
+def _tape(policy: Policy, memory: Memory, name: str) -> Tape:
+    if policy is None and memory is None:
+        return Tape()
+    from unspool.segments import tape_for  # most programs never forget, and would wait for it
+
+    return tape_for(policy, memory, name)
+
 
 # --- reverse mode -----------------------------------------------------------------------------------------------------
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
+def value_and_grad(
+    f: Function,
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    policy: Policy = None,
+    memory: Memory = None,
+) -> Function:
     """The function that returns ``(f(*args), gradient)``.
 
     ``f`` returns one real number, or ``(loss, aux)`` with ``has_aux``. The gradient has the structure, shapes and
     dtypes of the argument ``argnums``, or is a tuple of such for several. With ``has_aux`` the result is ``((loss,
     aux), gradient)``. Raises `InputError` for arguments that are not real or complex floats and for a loss that is not
     one number.
+
+    ``policy`` ("every-k", "online-c") or ``memory`` (bytes, "512 MB", ...) bound what is held for the way back: values
+    are forgotten and computed again from snapshots, in plain Python loops too, and the gradient is the same to the last
+    bit (`unspool.mark`). Raises `BudgetError` where the memory is too little.
 
     >>> import unspool
     >>> unspool.value_and_grad(lambda p: (p["a"] + p["b"]) * (p["b"] + 1))({"a": 2.0, "b": 1.0})
@@ -51,7 +74,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         positions = positions_of(argnums, len(args))
         values, structures = as_inputs([args[p] for p in positions], positions)
-        tape = Tape()
+        tape = _tape(policy, memory, name)
         with listening(tape):
             variables = [tape.input(value) for value in values]
             try:
@@ -71,16 +94,23 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
     return value_and_gradient
 
 
-def grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
+def grad(
+    f: Function,
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    policy: Policy = None,
+    memory: Memory = None,
+) -> Function:
     """The function that returns the gradient of ``f``: `value_and_grad` without the value.
 
-    With ``has_aux`` it returns ``(gradient, aux)``.
+    With ``has_aux`` it returns ``(gradient, aux)``. ``policy`` and ``memory`` are those of `value_and_grad`.
 
     >>> import unspool
     >>> unspool.grad(lambda x: np.log(x[0]) + x[0] * x[1] - np.sin(x[1]))(np.array([2.0, 5.0])).round(3)
     array([5.5  , 1.716])
     """
-    both = value_and_grad(f, argnums, has_aux=has_aux)
+    both = value_and_grad(f, argnums, has_aux=has_aux, policy=policy, memory=memory)
 
     @wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -90,12 +120,14 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
     return gradient
 
 
-def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def vjp(
+    f: Function, *primals: Any, has_aux: bool = False, policy: Policy = None, memory: Memory = None
+) -> tuple[Any, ...]:
     """``f(*primals)`` and its pullback: a function from a cotangent of the result to a tuple, one entry per primal.
 
     The pullback may be called any number of times; it holds the residuals as long as it lives. The cotangent has the
     structure, shapes and dtypes of the result; the pairing is Re(sum(ct * v)). With ``has_aux`` the result is
-    ``(out, pullback, aux)``.
+    ``(out, pullback, aux)``. ``policy`` and ``memory`` are those of `value_and_grad`.
 
     >>> import unspool
     >>> out, pullback = unspool.vjp(lambda a, b: a * b, np.array([1.0, 2.0]), 3.0)
@@ -103,7 +135,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     (array([3., 3.]), np.float64(3.0))
     """
     values, structures = as_inputs(primals, range(len(primals)))
-    tape = Tape()
+    tape = _tape(policy, memory, name_of(f))
     with listening(tape):
         variables = [tape.input(value) for value in values]
         try:

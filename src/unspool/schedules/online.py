@@ -91,7 +91,7 @@ def placements(slots: int) -> Iterator[tuple[int, int | None]]:
             goal = beta(slots, r) - beta(slots - before, r)
             while held[-1] < goal:
                 floor = (r - 1) * held[-1] + beta(3, r - 1) - beta(slots + 1, r - 1)  # by Revolve's closed form
-                place, index, extra = _next(held, kept, goal, r, _least_missed(held, kept, floor - way_back))
+                place, index, extra = _next(held, kept, goal, r, least_missed(held, kept, floor - way_back))
                 yield place, held.pop(index)
                 held.append(place)
                 way_back += extra
@@ -114,12 +114,17 @@ def _next(
             merged = advances(place - held[-2], 2) - advances(held[-1] - held[-2], 2)
             choices.append((merged, len(held) - 1))
         extra, index = min(choices)
-        if place == goal or 18 * extra < 9 * distance * (distance - 1) + 2 * distance * (r + 14):
+        if place == goal or pays(extra, distance, r):
             break
     return place, index, extra
 
 
-def _least_missed(held: Sequence[int], kept: set[int], floor: int) -> list[tuple[int, int]]:
+def pays(extra: int, distance: int, r: int) -> bool:
+    """Return whether a snapshot at this distance from the last is worth so many evaluations, in the r-th stage."""
+    return 18 * extra < 9 * distance * (distance - 1) + 2 * distance * (r + 14)
+
+
+def least_missed(held: Sequence[int], kept: set[int], floor: int) -> list[tuple[int, int]]:
     """Return how many evaluations the cheapest drop costs, and its index: the last and the kept are left out.
 
     Without a snapshot the ranges around it are one, and each later range has a slot more. The newest are tried

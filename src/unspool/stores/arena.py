@@ -78,3 +78,12 @@ def keep_heap() -> bool:
         return False
     # M_MMAP_THRESHOLD, at the most it can be, and M_TRIM_THRESHOLD
     return bool(mallopt(-3, 2**25) and mallopt(-1, KEPT_BYTES))
+
+
+def hand_back() -> bool:
+    """Let glibc give free pages back to the system, in the midst of the heap too; False where it is not there."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):
+        return False
+    return bool(trim(0))
