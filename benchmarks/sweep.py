@@ -23,7 +23,7 @@ import numpy as np
 
 import unspool
 from benchmarks.problems import PROBLEMS, SMALL_SIZES, Problem
-from unspool.plan import StepPrices, choose, predict
+from unspool.planner import StepPrices, choose, predict
 from unspool.schedules import Every, Mixed, Online, Revolve, Schedule, StoreAll, simulate
 
 SLOWEST = 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unspool.plan import StepPrices, choose
+from unspool.planner import StepPrices, choose
 from unspool.schedules import Revolve, batches
 
 N = 10**6

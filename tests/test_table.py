@@ -7,7 +7,7 @@ import pytest
 
 import unspool
 from unspool.layout import ArrayType
-from unspool.plan import StepPrices, choose
+from unspool.planner import StepPrices, choose
 from unspool.table import Table, preformatted
 from unspool.tracer import trace
 

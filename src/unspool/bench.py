@@ -14,7 +14,7 @@ import numpy as np
 from unspool.diagnostics.report import Log, observe
 from unspool.loops import fori_loop
 from unspool.observers import LoopReport
-from unspool.plan import Plan
+from unspool.planner import Plan
 from unspool.schedules import Every, Revolve, StoreAll
 from unspool.transforms import value_and_grad
 

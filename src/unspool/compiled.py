@@ -31,7 +31,7 @@ from unspool.layout import ArrayType
 from unspool.loop import Loop, progress_bar, reported, resident_bytes
 from unspool.memory import as_bytes
 from unspool.observers import LoopReport
-from unspool.plan import NEAR_BYTES, Auto, Plan, StepPrices, check_budget, choose, store_all
+from unspool.planner import NEAR_BYTES, Auto, Plan, StepPrices, check_budget, choose, store_all
 from unspool.probe import SMALL, at_once, distant_seconds, touch_seconds
 from unspool.schedules import Schedule
 from unspool.tree import Structure

@@ -15,7 +15,7 @@ from unspool.ir.listener import Traced, primal, resolve
 from unspool.kernels import Kernels, State
 from unspool.layout import digest
 from unspool.observers import LoopReport, logs
-from unspool.plan import Auto, Plan
+from unspool.planner import Auto, Plan
 from unspool.probe import Probe
 from unspool.run import Run
 from unspool.schedules import Schedule, Tier

@@ -19,7 +19,7 @@ from unspool.ir.listener import Traced, resolve
 from unspool.loop import Loop, plain_state
 from unspool.loop_rules import run_loop
 from unspool.memory import Memory, as_bytes
-from unspool.plan import Auto, Plan
+from unspool.planner import Auto, Plan
 from unspool.probe import Probe
 from unspool.schedules import Schedule, as_schedule
 from unspool.schedules.recompute import Recompute

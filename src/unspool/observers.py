@@ -13,7 +13,7 @@ from unspool.schedules import Schedule
 from unspool.table import Table
 
 if TYPE_CHECKING:
-    from unspool.plan import Plan
+    from unspool.planner import Plan
 
 
 @dataclass(slots=True)

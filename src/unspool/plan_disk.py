@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from unspool.memory import human_bytes
-from unspool.plan import Plan, Prediction, StepPrices, choose, speed
+from unspool.planner import Plan, Prediction, StepPrices, choose, speed
 from unspool.schedules import TwoLevel
 from unspool.schedules.binomial import traffic
 

@@ -13,7 +13,7 @@ import numpy as np
 from unspool.kernels import Kernels, State
 from unspool.layout import digest
 from unspool.memory import as_bytes
-from unspool.plan import Auto, Plan, StepPrices, check_budget, choose, choose_online, store_all
+from unspool.planner import Auto, Plan, StepPrices, check_budget, choose, choose_online, store_all
 from unspool.schedules import OnlineSchedule, StoreAll
 from unspool.stores import RamStore
 from unspool.stores.arena import KEPT_BYTES, keep_heap

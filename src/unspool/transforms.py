@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,13 +27,15 @@ from unspool.arguments import (
 from unspool.errors import InputError
 from unspool.ir.listener import Traced, listening, primal, resolve
 from unspool.layout import ArrayType
-from unspool.memory import Memory
-from unspool.schedules import Schedule
 from unspool.tangents import Tangents
 from unspool.tape import Tape
 from unspool.tree import flatten
 
-Policy = str | Schedule | None
+if TYPE_CHECKING:
+    from unspool.memory import Memory
+    from unspool.schedules import Schedule
+
+    Policy = str | Schedule | None
 
 
 def _tape(policy: Policy, memory: Memory, name: str) -> Tape:

@@ -22,7 +22,7 @@ from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.loop import Loop
 from unspool.loop_rules import loop_primitive, loop_vjp_primitive
-from unspool.plan import Auto
+from unspool.planner import Auto
 from unspool.schedules import Online, Revolve
 from unspool.source_line import user_line
 from unspool.tree import flatten

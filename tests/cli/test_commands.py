@@ -11,7 +11,7 @@ import pytest
 import unspool
 from unspool import cli
 from unspool.codegen import disk_cache
-from unspool.plan import StepPrices, choose
+from unspool.planner import StepPrices, choose
 
 SHORT = ["bench", "--steps", "12", "--size", "8", "--rounds", "1"]
 

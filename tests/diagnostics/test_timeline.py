@@ -14,8 +14,8 @@ from matplotlib.image import imread
 from unspool.diagnostics.frontier import frontier
 from unspool.diagnostics.timeline import KINDS, TIERS, Timeline, timeline
 from unspool.errors import PolicyError, ScheduleError
-from unspool.plan import StepPrices, choose
 from unspool.plan_disk import Disk, choose_with_disk
+from unspool.planner import StepPrices, choose
 from unspool.schedules import (
     Advance,
     Every,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from unspool.diagnostics.trade_off import Measured, trade_off
 from unspool.errors import PolicyError
-from unspool.plan import StepPrices, choose
+from unspool.planner import StepPrices, choose
 
 POINTS = [Measured("none", 1.0, 10**6), Measured("every-10", 2.0, 10**5), Measured("revolve-3", 8.5, 10**4)]
 

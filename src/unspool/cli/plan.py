@@ -7,8 +7,8 @@ from math import isnan
 from typing import Any
 
 from unspool.cli.command import Command, Outcome, count, seconds, size, speed
-from unspool.plan import Prediction, StepPrices, choose
 from unspool.plan_disk import Disk, choose_with_disk
+from unspool.planner import Prediction, StepPrices, choose
 
 MEMORY_SPEED = 5e9
 """Bytes per second at which a step whose time is not given is taken to run, and at which a state is copied."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from unspool.diagnostics.picture import Picture
 from unspool.memory import human_bytes
-from unspool.plan import Plan, Prediction
+from unspool.planner import Plan, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def framed(lines: Sequence[Sequence[str]], labels: Sequence[str], across: Scale)
 def frontier(plan: Plan, *, width: int = 64, height: int = 16) -> Frontier:
     """Return the picture of memory against time for a plan, which is marked on it.
 
-    >>> from unspool.plan import StepPrices, choose
+    >>> from unspool.planner import StepPrices, choose
     >>> picture = frontier(choose(1000, StepPrices(8, 24), 4000))
     >>> print(str(picture).splitlines()[0])
     1,000 steps by Revolve(slots=6, leaf=164): 3.98 kB, 2.84e+03 s

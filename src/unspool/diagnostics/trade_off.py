@@ -11,7 +11,7 @@ from unspool.diagnostics.frontier import Scale, framed
 from unspool.diagnostics.picture import Picture
 from unspool.errors import PolicyError
 from unspool.memory import human_bytes
-from unspool.plan import Prediction
+from unspool.planner import Prediction
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class Plan:
     def frontier(self, points: int = 25) -> list[Prediction]:
         """The memory-time curve: the best schedule for budgets from the least that works to storing everything.
 
-        >>> from unspool.plan import StepPrices, choose
+        >>> from unspool.planner import StepPrices, choose
         >>> curve = choose(1000, StepPrices(8, 24), 4000).frontier(5)
         >>> [(p.peak_bytes, p.steps) for p in curve][-1]
         (24000, 1000)

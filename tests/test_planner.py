@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.errors import BudgetError
-from unspool.plan import Plan, StepPrices, choose, choose_online, predict
 from unspool.plan_disk import Disk, choose_with_disk
+from unspool.planner import Plan, StepPrices, choose, choose_online, predict
 from unspool.schedules import Every, FoldedSchedule, Online, Revolve, StoreAll, TwoLevel, simulate
 
 SIZES = st.sampled_from([1, 3, 8, 40])
