@@ -595,8 +595,6 @@ def test_an_array_that_is_indexed_and_written_is_not_compiled() -> None:
 
 
 REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
-    "branch on a value": (lambda i, u: u if u[0] > 0 else -u, DetachedError, "branch on the value"),
-    "branch on k": (lambda i, u: u * 0.5 if i % 2 == 0 else u, DetachedError, "branch on the value"),
     "float": (lambda i, u: u * float(u[0]), DetachedError, r"float\(\)"),
     "range(k)": (lambda i, u: u + sum(range(i)), DetachedError, "index"),
     "list[k]": (lambda i, u: u * [1.0, 2.0, 3.0, 4.0][i], DetachedError, "index"),

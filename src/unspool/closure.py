@@ -155,8 +155,11 @@ def lifted(function: Any, handle: Callable[[np.ndarray], Any]) -> Any:
         names = {name: lift(old.__globals__[name]) for name in _names(old.__code__) if name in old.__globals__}
         changed = {name: value for name, value in names.items() if value is not old.__globals__[name]}
         defaults = tuple([lift(value) for value in old.__defaults__ or ()]) or None
-        same = all(one is other for one, other in zip(defaults or (), old.__defaults__ or (), strict=True))
-        if cells == (old.__closure__ or ()) and not changed and same:
+        pairs = [
+            *zip(cells, old.__closure__ or (), strict=True),
+            *zip(defaults or (), old.__defaults__ or (), strict=True),
+        ]
+        if not changed and all(one is other for one, other in pairs):
             return old
         space = {**old.__globals__, **changed} if changed else old.__globals__
         new = FunctionType(old.__code__, space, old.__name__, defaults, cells or None)

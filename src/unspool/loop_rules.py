@@ -11,13 +11,14 @@ transforms:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unspool.closure import LateCaptureError
-from unspool.codegen.fallback import Surroundings
+from unspool.codegen.fallback import FlatStep, Surroundings
 from unspool.errors import StateError, UnsupportedError
 from unspool.ir.listener import FROZEN, Listener, Traced, active, bind, listening, primal, resolve
 from unspool.ir.primitive import Primitive
@@ -88,11 +89,12 @@ def _plainly(
     """Run the loop forwards only, as it runs where there is a way back: with the same bits."""
     start = plain_state(init)
     if loop.why_not_compiled(start) is None:
-        from unspool.compiled import machine_code
+        from unspool.compiled import PathError, machine_code
 
         compiled, _ = machine_code(loop, start, plain_state(xs), values)
         if compiled is not None:
-            return compiled.plainly()
+            with suppress(PathError):
+                return compiled.plainly()
     bar = progress_bar(loop, loop.n_steps) if loop.progress else None
     state = start
     steps = loop.steps(state, plain_state(xs), values, bar)
@@ -231,25 +233,28 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
     state_floats, xs_floats = [_is_float(x) for x in state], [_is_float(x) for x in xs]
     names = (*loop.names, *(name for name, is_float in zip(loop.names, state_floats, strict=True) if is_float))
 
-    def step(k: int, pairs: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
-        sweep = Tangents()
-        handles: dict[int, Any] = {}
+    def moved_step(inner: FlatStep) -> FlatStep:
+        def step(k: int, pairs: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
+            sweep = Tangents()
+            handles: dict[int, Any] = {}
 
-        def read(position: int) -> Any:
-            if position not in handles:
-                value, tangent = around.read(position), around.read(len(captures) + position)
-                handles[position] = sweep.input(value, tangent)
-                handles[position].version = FROZEN
-            return handles[position]
+            def read(position: int) -> Any:
+                if position not in handles:
+                    value, tangent = around.read(position), around.read(len(captures) + position)
+                    handles[position] = sweep.input(value, tangent)
+                    handles[position].version = FROZEN
+                return handles[position]
 
-        with listening(sweep):
-            try:
-                moving = _moving(sweep, state_floats, pairs)
-                rows = _moving(sweep, xs_floats, inputs)
-                new, outputs = loop.step(k, moving, rows, Surroundings(around.listeners, read))
-                return _still(sweep, new), _still(sweep, outputs)
-            finally:
-                sweep.close()
+            with listening(sweep):
+                try:
+                    moving = _moving(sweep, state_floats, pairs)
+                    rows = _moving(sweep, xs_floats, inputs)
+                    new, outputs = inner(k, moving, rows, Surroundings(around.listeners, read))
+                    return _still(sweep, new), _still(sweep, outputs)
+                finally:
+                    sweep.close()
+
+        return step
 
     def condition(pairs: list[Any], around: Surroundings) -> bool:
         assert loop.condition is not None
@@ -261,8 +266,19 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
         2 * form.n_captures,
         form.output_floats + (True,) * sum(form.output_floats),
     )
+    stepping = loop.stepping
     tangent = Loop(
-        loop.name, step, loop.n_steps, loop.schedule, names, loop.captures, condition if loop.condition else None
+        loop.name,
+        moved_step(loop.step),
+        loop.n_steps,
+        loop.schedule,
+        names,
+        loop.captures,
+        condition if loop.condition else None,
+        compile=loop.compile,
+        body=loop.body,
+        about=("tangent", *loop.about),
+        stepping=None if stepping is None else lambda body: moved_step(stepping(body)),
     )
     return tangent, moved
 

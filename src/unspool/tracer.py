@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from unspool.errors import InputError
+from unspool.errors import DetachedError, InputError
 from unspool.ir.listener import CLOSED, Listener, Scope, Traced, bind, fresh, listening, resolve
 from unspool.ir.primitive import Primitive
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
@@ -18,10 +19,24 @@ from unspool.tree import flatten
 from unspool.variable import Variable
 
 
-class Tracer(Listener):
-    """Listens to types: the value of a variable is its `ArrayType`, its node is the `Var` that names it."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where the traced code went one way or the other: on which truth, which way, after how many equations, and the
+    line of the user's code."""
 
-    __slots__ = ("consts", "equations", "level", "n_vars", "recording", "scope")
+    condition: Var
+    taken: bool
+    position: int
+    line: str | None
+
+
+class Tracer(Listener):
+    """Listens to types: the value of a variable is its `ArrayType`, its node is the `Var` that names it.
+
+    A Python branch on a value goes the way that it goes for the ``samples`` of the inputs, if they have any.
+    """
+
+    __slots__ = ("branches", "consts", "equations", "inputs", "level", "n_vars", "recording", "samples", "scope")
 
     def __init__(self) -> None:
         self.level = 0
@@ -29,6 +44,9 @@ class Tracer(Listener):
         self.recording = True
         self.equations: list[Equation] = []
         self.consts: list[tuple[Var, np.ndarray]] = []
+        self.inputs: set[Atom] = set()
+        self.samples: dict[Atom, Any] = {}
+        self.branches: list[Branch] = []
         self.n_vars = 0
 
     def close(self) -> None:
@@ -40,9 +58,13 @@ class Tracer(Listener):
         self.n_vars += 1
         return Var(self.n_vars - 1, type)
 
-    def input(self, type: ArrayType) -> Variable:
-        """A value of which only the type is known."""
-        return Variable(type, self, self.var(type))
+    def input(self, type: ArrayType, sample: Any = None) -> Variable:
+        """A value of which only the type is known, and perhaps a sample."""
+        var = self.var(type)
+        self.inputs.add(var)
+        if sample is not None:
+            self.samples[var] = sample
+        return Variable(type, self, var)
 
     def constant(self, value: Any) -> Variable:
         """A known array."""
@@ -83,11 +105,54 @@ class Tracer(Listener):
         """The same as `bind`."""
         return bind(primitive, x)
 
+    def truth(self, traced: Any) -> bool:
+        """Which way the branch goes for the samples; it is noted."""
+        if traced.size != 1:
+            raise ValueError(
+                f"the truth value of an array of shape {traced.shape} is ambiguous: use np.any(x) or np.all(x)"
+            )
+        condition: Var = fresh(traced).node
+        before = self._before(condition)
+        if not self.inputs.isdisjoint(before):
+            if not self.samples:
+                raise DetachedError(
+                    f"a Python branch on the value of a traced array of shape {traced.shape}, of which only the type "
+                    "is known here. Use np.where, or leave the branch to a loop, which has the value."
+                )
+            taken = bool(self.sample(condition))
+            self.branches.append(Branch(condition, taken, len(self.equations), user_line()))
+            return taken
+        return bool(self.sample(condition))
+
+    def sample(self, atom: Atom) -> Any:
+        """The value of an atom for the samples of the inputs."""
+        if isinstance(atom, Literal):
+            return atom.value
+        known = self.samples
+        known |= {var: value for var, value in self.consts if var not in known}
+        needed = self._before(atom)
+        with np.errstate(all="ignore"):
+            for equation in self.equations:
+                if needed.isdisjoint(equation.outputs) or equation.outputs[0] in known:
+                    continue
+                operands = [a.value if isinstance(a, Literal) else known[a] for a in equation.operands]
+                results = equation.primitive.evaluate(*operands, **dict(equation.params))
+                known |= zip(equation.outputs, results if equation.primitive.multiple else (results,), strict=True)
+        return known[atom]
+
+    def _before(self, atom: Atom) -> set[Atom]:
+        """All that an atom is computed from, itself included."""
+        needed: set[Atom] = {atom}
+        for equation in reversed(self.equations):
+            if not needed.isdisjoint(equation.outputs):
+                needed.update(equation.operands)
+        return needed
+
 
 def trace(f: Callable[..., Any], *types: ArrayType) -> Program:
     """The program of a function of arrays of these types; its result may be any nest of arrays, flattened.
 
-    A Python branch on a traced value, ``float(x)`` and the like raise `DetachedError`: there is no value yet.
+    A Python branch on a traced value, ``float(x)`` and the like raise `DetachedError`: there is no value.
 
     >>> print(trace(lambda x, y: x * np.sin(y), ArrayType(np.dtype(float), (3,)), ArrayType(np.dtype(float), ())))
     program(%0: f64[3], %1: f64[]):

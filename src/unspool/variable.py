@@ -15,7 +15,7 @@ import numpy as np
 
 from unspool.errors import DetachedError, UnsupportedError
 from unspool.ir.keeper import Asked
-from unspool.ir.listener import assign, bind, fresh, primal
+from unspool.ir.listener import Traced, assign, bind, fresh, primal, resolve
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
 from unspool.ops.index import getitem, same_place, store
@@ -192,9 +192,10 @@ class Variable(Asked):
         self._detached("copying or serialising")
 
     def __bool__(self) -> bool:
-        value = fresh(self).value
+        here = resolve(self)  # in the step of a loop, what it stands for there
+        value = fresh(here).value if isinstance(here, Traced) else here
         if isinstance(value, ArrayType):
-            self._detached("a Python branch on the value")
+            return bool(here.listener.truth(here))
         return bool(value)
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:

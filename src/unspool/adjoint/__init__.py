@@ -1,6 +1,7 @@
 """From a step to the programs of its derivative."""
 
 from unspool.adjoint.outside import outside
-from unspool.adjoint.reverse import Adjoint, differentiate
+from unspool.adjoint.paths import joined
+from unspool.adjoint.reverse import Adjoint, Point, Recording, assemble, differentiate, record
 
-__all__ = ["Adjoint", "differentiate", "outside"]
+__all__ = ["Adjoint", "Point", "Recording", "assemble", "differentiate", "joined", "outside", "record"]

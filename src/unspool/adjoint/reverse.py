@@ -19,7 +19,7 @@ from unspool.ir.program import Program, Var
 from unspool.ir.simplify import simplify, smaller
 from unspool.layout import ArrayType
 from unspool.tape import Tape
-from unspool.tracer import Tracer
+from unspool.tracer import Branch, Tracer
 
 _KNOWN: dict[tuple[bytes, tuple[str | None, ...]], Adjoint] = {}  # by what was traced: it is simplified once
 _MOST = 64
@@ -28,12 +28,47 @@ FlatFunction = Callable[[Any, list[Any], list[Any], Callable[[int], Any]], tuple
 """A step on flat lists: ``(k, state, inputs, read) -> (state, outputs)``; ``read(j)`` gives capture j."""
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Values for a trace to branch on: the number of the step, its state and inputs; ``capture(j)`` gives those from
+    outside."""
+
+    k: int
+    state: Sequence[Any]
+    inputs: Sequence[Any]
+    capture: Callable[[int], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """A step and its way back as one program, as they were traced, with the branches that the step took.
+
+    ``whole`` maps (k, state, inputs, captures, cotangents of state and outputs) to (state, outputs, cotangents of
+    state, inputs and captures). ``after`` is the state that follows the one of the trace, where the trace had values.
+    """
+
+    whole: Program
+    state: tuple[ArrayType, ...]
+    inputs: tuple[ArrayType, ...]
+    captures: tuple[ArrayType, ...]
+    outputs: tuple[ArrayType, ...]
+    branches: tuple[Branch, ...] = ()
+    after: tuple[Any, ...] = ()
+
+    @property
+    def path(self) -> tuple[bool, ...]:
+        """Which way each branch went."""
+        return tuple([branch.taken for branch in self.branches])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Adjoint:
     """The programs of a step: ``advance`` maps (k, state, inputs, captures) to (state, outputs).
 
     ``reverse`` maps (k, state, inputs, captures, cotangents of state and outputs) to the cotangents of state, inputs
-    and captures. ``joint`` is both in one program. All floats; ``k`` is the number of the step, an int64.
+    and captures. ``joint`` is both in one program. All floats; ``k`` is the number of the step, an int64. ``paths`` are
+    the recordings that it was put together from; where they are not all that there are, it is ``watched``: the last
+    leaf of the state, -1 at first, becomes the number of the first step that takes another path.
     """
 
     joint: Program
@@ -45,6 +80,9 @@ class Adjoint:
     outputs: tuple[ArrayType, ...]
     content: bytes
     """Equal for steps that compute the same."""
+
+    paths: tuple[Recording, ...] = ()
+    watched: bool = False
 
 
 def differentiate(
@@ -58,12 +96,28 @@ def differentiate(
 
     ``capture_type(j)`` is asked when the step first reads capture j; there are ``n_captures()`` of them in the end.
     """
+    return assemble(record(step, state, inputs, capture_type, n_captures))
+
+
+def record(
+    step: FlatFunction,
+    state: Sequence[ArrayType],
+    inputs: Sequence[ArrayType],
+    capture_type: Callable[[int], ArrayType],
+    n_captures: Callable[[], int],
+    *,
+    at: Point | None = None,
+) -> Recording:
+    """The trace of the step and its way back; where it branches, along the path that it takes at a point."""
     tracer, tape = Tracer(), Tape()
     captured: dict[int, tuple[Any, Any]] = {}
 
+    def outer_capture(position: int) -> Any:
+        return tracer.input(capture_type(position), None if at is None else at.capture(position))
+
     def read(position: int) -> Any:
         if position not in captured:
-            outer = tracer.input(capture_type(position))
+            outer = outer_capture(position)
             handle = tape.input(outer)
             handle.version = FROZEN  # a view of it may be written, and the write would end with the step
             captured[position] = outer, handle
@@ -71,9 +125,10 @@ def differentiate(
 
     with listening(tracer):
         try:
-            k = tracer.input(ArrayType(np.dtype(np.int64), ()))
-            outer_state = [tracer.input(t) for t in state]
-            outer_inputs = [tracer.input(t) for t in inputs]
+            k = tracer.input(ArrayType(np.dtype(np.int64), ()), None if at is None else np.int64(at.k))
+            samples = [[None] * len(state), [None] * len(inputs)] if at is None else [at.state, at.inputs]
+            outer_state = [tracer.input(t, x) for t, x in zip(state, samples[0], strict=True)]
+            outer_inputs = [tracer.input(t, x) for t, x in zip(inputs, samples[1], strict=True)]
             with listening(tape):
                 try:
                     new, outputs = step(k, [*map(tape.input, outer_state)], [*map(tape.input, outer_inputs)], read)
@@ -81,10 +136,11 @@ def differentiate(
                     atoms = [tracer.atom(_off(tape, leaf)) for leaf in (*new, *outputs)]
                 finally:
                     tape.close()
+            after = tuple([tracer.sample(atom) for atom in atoms[: len(state)]]) if tracer.branches else ()
+            tracer.samples = {}  # no rule branches on a value
             for position in range(n_captures()):
                 if position not in captured:
-                    outer = tracer.input(capture_type(position))
-                    captured[position] = outer, None
+                    captured[position] = tracer.input(capture_type(position)), None
             cts = [tracer.input(_type_of(atom)) for atom in atoms]
             back = tape.sweep(zip(nodes, cts, strict=True), free=True)
             found = dict(zip(tape.inputs, back, strict=True))
@@ -98,29 +154,40 @@ def differentiate(
             ]
         finally:
             tracer.close()
-    consts, equations = tuple(tracer.consts), tuple(tracer.equations)
-    variables = [k, *operands]
-    advance = Program(tuple(x.node for x in variables), consts, equations, tuple(atoms))
-    reverse = replace(advance, inputs=(*advance.inputs, *(ct.node for ct in cts)), outputs=tuple(cts_in))
+    whole = Program(
+        tuple(x.node for x in (k, *operands, *cts)),
+        tuple(tracer.consts),
+        tuple(tracer.equations),
+        (*atoms, *cts_in),
+    )
     types = [_type_of(atom) for atom in atoms]
-    whole = replace(reverse, outputs=(*advance.outputs, *reverse.outputs))
-    split = len(state), len(inputs), len(order)  # one program, but another adjoint, where a state becomes a capture
-    content = whole.content() + repr(split).encode()
+    captures = tuple(outer.node.type for outer, _ in order)
+    branches = tuple(tracer.branches)
+    return Recording(whole, tuple(state), tuple(inputs), captures, tuple(types[len(state) :]), branches, after)
+
+
+def assemble(recording: Recording, paths: tuple[Recording, ...] = (), *, watched: bool = False) -> Adjoint:
+    """The programs of a step, simplified: once for all steps that were traced alike."""
+    whole, state, inputs, captures = recording.whole, recording.state, recording.inputs, recording.captures
+    split = len(state), len(inputs), len(captures)  # one program, but another adjoint, where a state becomes a capture
+    content = whole.content() + repr((*split, watched)).encode()
     key = content, tuple([equation.line for equation in whole.equations])
     known = _KNOWN.get(key)
     if known is not None:
         return known
     joint = simplify(whole)
-    n, n_new = len(advance.inputs), len(advance.outputs)
+    n, n_new = 1 + sum(split), len(state) + len(recording.outputs)
     adjoint = Adjoint(
         joint,
         smaller(replace(joint, inputs=joint.inputs[:n], outputs=joint.outputs[:n_new])),
         smaller(replace(joint, outputs=joint.outputs[n_new:])),
-        tuple(state),
-        tuple(inputs),
-        tuple(outer.node.type for outer, _ in order),
-        tuple(types[len(state) :]),
+        state,
+        inputs,
+        captures,
+        recording.outputs,
         content,
+        paths,
+        watched,
     )
     if len(_KNOWN) >= _MOST:
         _KNOWN.clear()

@@ -83,6 +83,10 @@ class Listener(ABC):
     def constant(self, value: Any) -> Traced:
         """A handle on a value without a derivative, into which traced values can be written."""
 
+    def truth(self, traced: Any) -> bool:
+        """Which way a Python branch goes on a value of which only the type is known."""
+        raise NotImplementedError
+
 
 class _Active(threading.local):
     def __init__(self) -> None:
