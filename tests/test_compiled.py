@@ -559,9 +559,9 @@ def test_longer_loops_inside_a_step_are_refused_by_name(inner: str) -> None:
     def step(i: Any, u: Any) -> Any:
         if inner == "long":
             return fori_loop(0, 65, lambda j, v: v * 0.999, u)
-        return while_loop(lambda v: np.sum(v) > 1.0, lambda v: v * 0.9, u)
+        return while_loop(lambda v: np.sum(v) > 1e-4, lambda v: v * 0.9, u)
 
-    with pytest.raises(UnsupportedError, match="inside a step: loops of 1 to 64 steps"):
+    with pytest.raises(UnsupportedError, match="inside a step.* 64 steps"):
         grad(lambda u: np.sum(fori_loop(0, 4, step, u, compile=True)))(U)
     np.testing.assert_array_equal(
         grad(lambda u: np.sum(fori_loop(0, 4, step, u)))(U),
@@ -834,7 +834,7 @@ def test_loops_inside_a_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 
     with unspool.observe() as log:
         found = grad(f)(U)
-    assert log[0].compiled == (name != "while_loop")
+    assert log[0].compiled
     _close([found], [grad(lambda u: f(u, compile=False))(U)])
 
 

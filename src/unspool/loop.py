@@ -58,6 +58,9 @@ class Loop:
     flat: Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]] | None = None
     """``step`` where nothing stands between it and what is around the loop."""
 
+    going: Callable[[list[Any]], Any] | None = None
+    """``condition`` there."""
+
     outputs: list[Structure] = field(default_factory=list)
     """The structure of the outputs of a step, once one has run."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,14 +55,19 @@ MOST_UNROLLED = 64
 
 def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Take the steps one by one where only types are known."""
-    if loop.n_steps is None or loop.flat is None or not 0 < loop.n_steps <= MOST_UNROLLED:
-        length = "an unknown number of" if loop.n_steps is None else f"{loop.n_steps:,}"
+    if loop.flat is None or (loop.n_steps is not None and not 0 < loop.n_steps <= MOST_UNROLLED):
         raise UnsupportedError(
-            f"a {loop.name} of {length} steps inside a step: loops of 1 to {MOST_UNROLLED} steps are compiled there"
+            f"a {loop.name} of {loop.n_steps} steps inside a step: loops of 1 to {MOST_UNROLLED} steps can be compiled"
         )
-    state, ys = list(init), []
+    state, ys = [*map(_own, init)], []
     types = [ArrayType.of(leaf) if isinstance(leaf, Traced) else ArrayType.of(np.asarray(leaf)) for leaf in state]
-    for k in range(loop.n_steps):
+    for k in count():
+        if k == loop.n_steps or (loop.going is not None and not loop.going(state)):
+            break
+        if k == MOST_UNROLLED:
+            raise UnsupportedError(
+                f"a {loop.name} inside a step takes more than {MOST_UNROLLED} steps: such loops are not compiled"
+            )
         state, outputs = loop.flat(k, [*map(_own, state)], [_own(x[k]) for x in xs])
         for leaf, expected, name in zip(state, types, loop.names, strict=True):
             found = ArrayType.of(leaf if isinstance(leaf, Traced) else np.asarray(leaf))

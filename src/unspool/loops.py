@@ -172,9 +172,12 @@ def while_loop(
 
     captures = Captures()
 
+    def going(state: list[Any]) -> bool:
+        return bool(cond_fun(structure.unflatten(state)))
+
     def condition(state: list[Any], around: Surroundings) -> bool:
         with standing_in(Capturing(captures, around.read), around.listeners):
-            return bool(cond_fun(structure.unflatten(state)))
+            return going(state)
 
     loop = _loop(
         "while_loop",
@@ -188,6 +191,7 @@ def while_loop(
         progress=progress,
         captures=captures,
         condition=condition,
+        going=going,
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final)
@@ -266,6 +270,7 @@ def _loop(
     progress: bool,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
+    going: Callable[[list[Any]], bool] | None = None,
     about: tuple[Any, ...] = (),
     outputs: list[Structure] | None = None,
 ) -> Loop:
@@ -295,6 +300,7 @@ def _loop(
         (*about, structure),
         stepping,
         flat(body),
+        going,
         [] if outputs is None else outputs,
     )
 

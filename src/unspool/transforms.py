@@ -25,8 +25,9 @@ from unspool.arguments import (
     zeros_like,
 )
 from unspool.errors import InputError
-from unspool.ir.listener import Traced, listening, primal, resolve
+from unspool.ir.listener import Traced, bind, fresh, listening, resolve
 from unspool.layout import ArrayType
+from unspool.ops.convert import copy
 from unspool.tangents import Tangents
 from unspool.tape import Tape
 from unspool.tree import flatten
@@ -202,5 +203,15 @@ def stop_gradient(nest: Any) -> Any:
     np.float64(3.0)
     """
     leaves, structure = flatten(nest)
-    plain = [np.array(primal(resolve(leaf)))[()] if isinstance(leaf, Traced) else leaf for leaf in leaves]
-    return structure.unflatten(plain)
+    return structure.unflatten([_constant(leaf) if isinstance(leaf, Traced) else leaf for leaf in leaves])
+
+
+def _constant(value: Any) -> Any:
+    """The plain value; where a step is traced for the compiler, the value below all derivatives."""
+    value = resolve(value)
+    while isinstance(value, Traced):
+        below = fresh(value).value
+        if isinstance(below, ArrayType):
+            return bind(copy, value)
+        value = below
+    return np.array(value)[()]
