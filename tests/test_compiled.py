@@ -561,7 +561,7 @@ def test_longer_loops_inside_a_step_are_refused_by_name(inner: str) -> None:
             return fori_loop(0, 65, lambda j, v: v * 0.999, u)
         return while_loop(lambda v: np.sum(v) > 1e-4, lambda v: v * 0.9, u)
 
-    with pytest.raises(UnsupportedError, match="inside a step.* 64 steps"):
+    with pytest.raises(UnsupportedError, match=r"inside a step.* 64 steps"):
         grad(lambda u: np.sum(fori_loop(0, 4, step, u, compile=True)))(U)
     np.testing.assert_array_equal(
         grad(lambda u: np.sum(fori_loop(0, 4, step, u)))(U),

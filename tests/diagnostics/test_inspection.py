@@ -18,7 +18,9 @@ def test_a_small_step_shows_programs_code_and_what_is_kept() -> None:
     assert seen.source.count("= tanh(s0)") == 3  # advance, record, and again in reverse
     text = str(seen)
     assert "adjoint:" in text
-    assert "kept per recorded step: 32 B; the rest is computed again" in text
+    assert "kept per recorded step: 32 B" in text
+    assert [row[2:] for row in seen.residuals.rows[:3]] == [("kept", "16 B"), ("kept", "16 B"), ("computed again", "")]
+    assert seen.residuals.rows[2][0].startswith("tanh, test_inspection.py:")
     assert "compiled in" in text
     assert "compiled before" in str(unspool.inspect(step, {"u": np.zeros(2), "v": np.zeros(2)}))
 
@@ -32,6 +34,9 @@ def test_a_step_on_fields_shows_its_nests_and_what_is_kept_beside_the_state() ->
     assert (
         expensive.residual_bytes == unspool.inspect(lambda i, u: np.sort(np.sin(u)) * u, np.zeros(1000)).residual_bytes
     )
+    fates = {row[0].partition(",")[0]: row[2:] for row in expensive.residuals.rows}
+    assert fates["argsort"] == ("kept", "8.00 kB")
+    assert fates["cos"] == ("computed again", "")
     assert "lines of code" in str(expensive)
 
 
@@ -41,6 +46,13 @@ def test_a_step_that_is_refused_shows_why() -> None:
     assert "not compiled: multiply in test_inspection.py:" in str(seen)
 
 
+def test_a_step_that_branches_shows_the_path_of_its_first_step() -> None:
+    for start, expected in ((1.0, "multiply"), (-1.0, "negative")):
+        seen = unspool.inspect(lambda i, u: u * 2.0 if u[0] > 0 else -u, np.full(2, start))
+        assert expected in [e.primitive.name for e in seen.advance.equations]
+        assert seen.adjoint.watched
+
+
 def test_a_step_that_cannot_be_traced_raises() -> None:
-    with pytest.raises(DetachedError, match="branch"):
-        unspool.inspect(lambda i, u: u if u[0] > 0 else -u, np.ones(2))
+    with pytest.raises(DetachedError, match="float"):
+        unspool.inspect(lambda i, u: u * float(u[0]), np.ones(2))

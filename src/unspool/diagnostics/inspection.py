@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from unspool.adjoint import Adjoint, differentiate
-from unspool.codegen.build import build, is_built
+from unspool.adjoint import Adjoint, Point, joined, record
+from unspool.adjoint.residuals import NEXT, STATE
+from unspool.codegen.build import Compiled, CompiledFields, build, is_built
 from unspool.errors import UnsupportedError
-from unspool.ir.program import Program
+from unspool.ir.program import Equation, Program, Var
 from unspool.layout import ArrayType
 from unspool.memory import human_bytes
-from unspool.table import preformatted
+from unspool.table import Table, preformatted
 from unspool.tree import flatten
 
 
@@ -23,8 +24,9 @@ class Inspection:
     """A step as the compiler sees it; printed, both programs and the facts.
 
     ``residual_bytes`` are what each further recorded step keeps: of a step on numbers its state, of one on fields what
-    costs more to compute again. ``source`` is the Numba module, or None with the ``reason`` why the step is not
-    compiled.
+    costs more to compute again; ``residuals`` is the table of it, value by value. ``source`` is the Numba module, or
+    None with the ``reason`` why the step is not compiled. ``seconds`` are those of the compilation; ``cached`` tells
+    whether the code was there, in memory or on disk.
     """
 
     adjoint: Adjoint
@@ -33,6 +35,7 @@ class Inspection:
     seconds: float | None
     cached: bool
     residual_bytes: int | None
+    residuals: Table | None = None
 
     @property
     def advance(self) -> Program:
@@ -48,9 +51,8 @@ class Inspection:
         if self.source is None:
             fate = f"not compiled: {self.reason}"
         else:
-            kept = f"kept per recorded step: {human_bytes(self.residual_bytes or 0)}; the rest is computed again"
             speed = "compiled before" if self.cached else f"compiled in {self.seconds:.2f} s"
-            fate = f"{kept}\n{speed}, {self.source.count(chr(10))} lines of code"
+            fate = f"{self.residuals}\n{speed}, {self.source.count(chr(10))} lines of code"
         return "\n".join(["step:", str(self.advance), "", "adjoint:", str(self.reverse), "", fate])
 
     def _repr_html_(self) -> str:
@@ -60,7 +62,8 @@ class Inspection:
 def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
     """Trace, differentiate and compile ``step(i, state)`` for states like ``init``, and show what comes of it.
 
-    Raises `DetachedError` with the reason where the step cannot be traced at all.
+    A step that branches goes the way that it goes at step 0 of this state. Raises `DetachedError` with the reason where
+    the step cannot be traced at all.
 
     >>> import numpy as np, unspool
     >>> seen = inspect(lambda i, u: u - 0.1 * np.sin(u), np.ones(2))
@@ -68,18 +71,56 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
     (16, True)
     """
     leaves, structure = flatten(init)
-    types = [ArrayType.of(np.asarray(leaf)) for leaf in leaves]
+    arrays = [np.asarray(leaf) for leaf in leaves]
 
     def flat(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
         return flatten(step(k, structure.unflatten(state)))[0], []
 
-    def no_captures(position: int) -> ArrayType:
+    def no_captures(position: int) -> Any:
         raise UnsupportedError("a traced value from outside: inspect a step outside of transforms")
 
-    adjoint = differentiate(flat, types, [], no_captures, lambda: 0)
+    types, at = [*map(ArrayType.of, arrays)], Point(0, arrays, [], no_captures)
+    adjoint = joined([record(flat, types, [], no_captures, lambda: 0, at=at)])
     cached = is_built(adjoint)
     try:
         compiled = build(adjoint)
     except UnsupportedError as error:
         return Inspection(adjoint, None, str(error), None, False, None)
-    return Inspection(adjoint, compiled.source, None, compiled.code.seconds, cached, compiled.residual_bytes)
+    table = _residuals(compiled, [*[f"state{path}" for path in structure.paths()], "first step of another path"])
+    cached = cached or compiled.code.from_disk
+    return Inspection(adjoint, compiled.source, None, compiled.code.seconds, cached, compiled.residual_bytes, table)
+
+
+def _residuals(compiled: Compiled, names: list[str]) -> Table:
+    """What a recorded step keeps, and what its way back computes again."""
+    adjoint = compiled.adjoint
+    makers = {var: equation for equation in adjoint.joint.equations for var in equation.outputs}
+    rows: list[tuple[str, ...]] = []
+    if isinstance(compiled, CompiledFields):
+        for kept in compiled.step.kept:
+            places = {STATE: names, NEXT: [f"next {name}" for name in names]}.get(kept.kind)
+            name = _named(makers[kept.var]) if places is None else places[kept.position]
+            rows.append((name, str(kept.var.type), "kept", human_bytes(kept.var.type.nbytes)))
+        again = compiled.step.split.again
+    else:
+        rows += [(name, str(t), "kept", human_bytes(t.nbytes)) for name, t in zip(names, adjoint.state, strict=False)]
+        again = _primal(adjoint)
+    rows += [(_named(e), str(e.outputs[0].type), "computed again", "") for e in again]
+    total = f"kept per recorded step: {human_bytes(compiled.residual_bytes)}"
+    return Table(("value", "type", "fate", "bytes"), tuple(rows), note=total, left=(0, 1, 2))
+
+
+def _named(equation: Equation) -> str:
+    return f"{equation.primitive.name}{f', {equation.line}' if equation.line else ''}"
+
+
+def _primal(adjoint: Adjoint) -> tuple[Equation, ...]:
+    """The equations of the way back that do not depend on a cotangent."""
+    cts = {*adjoint.reverse.inputs[1 + sum(map(len, (adjoint.state, adjoint.inputs, adjoint.captures))) :]}
+    found = []
+    for equation in adjoint.reverse.equations:
+        if cts.isdisjoint([a for a in equation.operands if isinstance(a, Var)]):
+            found.append(equation)
+        else:
+            cts.update(equation.outputs)
+    return tuple(found)
