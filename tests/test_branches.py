@@ -266,3 +266,49 @@ def test_a_budget_holds_for_a_step_that_branches() -> None:
     assert log[0].peak_bytes <= log[0].predicted_peak_bytes <= 200_000
     with pytest.raises(PolicyError):
         fori_loop(0, -1, lambda i, u: u, NUMBERS)
+
+
+# --- drawn steps ------------------------------------------------------------------------------------------------------
+ACTIONS: list[Callable[..., Any]] = [
+    lambda i, v, W, V, a: np.tanh(v @ W),
+    lambda i, v, W, V, a: v * 0.9 + 0.1 * V,
+    lambda i, v, W, V, a: v + 0.1 * np.sin(a * v),
+    lambda i, v, W, V, a: v * 0.95 + 0.05 * DRAWN[i],
+    lambda i, v, W, V, a: np.roll(v, 1, -1) * 0.9,
+    lambda i, v, W, V, a: np.where(v > 0, v, 0.1 * v),
+    lambda i, v, W, V, a: v - 0.01 * np.sum(v * V),
+]
+QUESTIONS: list[Callable[..., Any]] = [
+    lambda i, u, a, m, t: i % m == 0,
+    lambda i, u, a, m, t: np.sum(u) > t,
+    lambda i, u, a, m, t: u[..., 0].sum() * a < t,
+    lambda i, u, a, m, t: i > 3 * m and np.max(np.abs(u)) > 0.5,
+    lambda i, u, a, m, t: True,
+]
+DRAWN = np.random.default_rng(7).normal(size=(40, 4, 5))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_drawn_steps_that_branch_agree_with_the_tape(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [
+        (ACTIONS[rng.integers(len(ACTIONS))], QUESTIONS[rng.integers(len(QUESTIONS))], rng.integers(1, 7), rng.normal())
+        for _ in range(3)
+    ]
+
+    def step(i: Any, u: Any, W: Any, V: Any, a: Any) -> Any:
+        for action, question, m, t in parts:
+            u = action(i, u, W, V, a) if question(i, u, a, int(m), float(t)) else u * 0.98
+        return u
+
+    def loss(u: Any, W: Any, V: Any, a: Any, **options: Any) -> Any:
+        return np.sum(fori_loop(0, 40, lambda i, u: step(i, u, W, V, a), u, **options) ** 2)
+
+    given = rng.normal(size=(4, 5)), 0.3 * rng.normal(size=(5, 5)), 0.5 * rng.normal(size=(4, 5)), 0.7
+    gradient = grad(loss, (0, 1, 2, 3))
+    found, expected = gradient(*given, compile=True), gradient(*given, compile=False)
+    moved = gradient(given[0] * (1 + 2e-16), *given[1:], compile=False)
+    for one, other, near in zip(found, expected, moved, strict=True):
+        size = np.max(np.abs(other))
+        assert np.max(np.abs(one - other)) <= 1e-12 * size + 100 * np.max(np.abs(near - other))
+    assert same_bits([*found], [*gradient(*given, compile=True, policy="revolve-3")])

@@ -594,6 +594,28 @@ def test_an_array_that_is_indexed_and_written_is_not_compiled() -> None:
         grad(lambda u: np.sum(fori_loop(0, 4, step, u, compile=True)))(U)
 
 
+def test_rows_of_arrays_in_nests_and_in_functions_that_the_step_calls() -> None:
+    given = {"forces": DATA, "more": (np.cos(DATA), [lambda i: DATA[i]])}
+
+    def step(i: Any, u: Any) -> Any:
+        return u * 0.9 + given["forces"][i] * given["more"][0][i] + given["more"][1][0](i)
+
+    found = grad(lambda u: np.sum(fori_loop(0, 4, step, u, compile=True) ** 2))(U)
+    _close([found], [grad(lambda u: np.sum(fori_loop(0, 4, step, u, compile=False) ** 2))(U)])
+
+
+def test_a_nest_that_is_read_by_rows_and_changed_is_not_compiled() -> None:
+    given: dict[str, Any] = {"forces": DATA, "last": None}
+
+    def step(i: Any, u: Any) -> Any:
+        given["last"] = given["forces"][i]
+        return u * given["last"]
+
+    with pytest.raises(UnsupportedError, match="changes a list or a dict"):
+        grad(lambda u: np.sum(fori_loop(0, 4, step, u, compile=True)))(U)
+    assert given["last"] is None
+
+
 REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "float": (lambda i, u: u * float(u[0]), DetachedError, r"float\(\)"),
     "range(k)": (lambda i, u: u + sum(range(i)), DetachedError, "index"),

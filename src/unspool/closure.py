@@ -126,11 +126,12 @@ class standing_in:  # noqa: N801 - read as a verb: `with standing_in(scope, list
 
 
 # --- arrays as traced values ------------------------------------------------------------------------------------------
-def lifted(function: Any, handle: Callable[[np.ndarray], Any]) -> Any:
+def lifted(function: Any, handle: Callable[[np.ndarray], Any], nests: list[tuple[Any, Any]] | None = None) -> Any:
     """The same function, with ``handle(array)`` in the place of every plain array of its closure and globals.
 
     So it can index them with a traced number, as NumPy's own arrays cannot be. Functions that it calls are lifted with
-    it. What is not a Python function, or holds no arrays, comes back as it is.
+    it, and lists, tuples and dicts that it reads. Each such list and dict is a copy; ``nests`` gets it and what it
+    holds, so that it can be seen whether the function has changed it. What holds no arrays comes back as it is.
     """
     known: dict[int, Any] = {}
 
@@ -141,7 +142,21 @@ def lifted(function: Any, handle: Callable[[np.ndarray], Any]) -> Any:
                 known[id(value)] = handle(value)
             elif type(value) is FunctionType and not value.__module__.startswith(("unspool.", "numpy.", "scipy.")):
                 known[id(value)] = lift_function(value)
+            elif type(value) in (list, tuple, dict):
+                known[id(value)] = lift_nest(value)
         return known[id(value)]
+
+    def lift_nest(old: Any) -> Any:
+        parts = [*(old.values() if type(old) is dict else old)]
+        new = [*map(lift, parts)]
+        if all(one is other for one, other in zip(new, parts, strict=True)):
+            return old
+        if type(old) is tuple:
+            return tuple(new)
+        nest = dict(zip(old, new, strict=True)) if type(old) is dict else new
+        if nests is not None:
+            nests.append((nest, nest.copy()))
+        return nest
 
     def lift_cell(cell: CellType) -> CellType:
         try:

@@ -300,7 +300,9 @@ def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
 
 
 def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:
-    """The step with traced constants for the plain arrays that it reads; it cannot write into them."""
+    """The step with traced constants for the plain arrays that it reads; it cannot write into them, nor into the lists
+    and dicts that hold them."""
+    nests: list[tuple[Any, Any]] = []
 
     def handle(array: np.ndarray) -> Any:
         constant = tracer.constant(array)
@@ -308,7 +310,25 @@ def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:
         return constant
 
     assert loop.stepping is not None
-    return loop.stepping(lifted(loop.body, handle))
+    flat = loop.stepping(lifted(loop.body, handle, nests))
+
+    def step(*given: Any) -> tuple[list[Any], list[Any]]:
+        result = flat(*given)
+        if not all(_same_entries(nest, before) for nest, before in nests):
+            raise UnsupportedError(
+                f"the step of {loop.name} changes a list or a dict, which it keeps outside of its state"
+            )
+        return result
+
+    return step
+
+
+def _same_entries(one: Any, other: Any) -> bool:
+    if len(one) != len(other):
+        return False
+    if isinstance(one, dict):
+        return [*one] == [*other] and all(x is y for x, y in zip(one.values(), other.values(), strict=True))
+    return all(x is y for x, y in zip(one, other, strict=True))
 
 
 def _forget(loop: Loop, n_captures: int) -> None:
