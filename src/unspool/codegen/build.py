@@ -22,23 +22,19 @@ FEW = 512
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledNumbers:
     """A step on a few numbers: it keeps its state and nothing else, so that a snapshot and a recorded step take the
-    same."""
+    same. ``n_statements`` is about how long a step is."""
 
     adjoint: Adjoint
     source: str
     code: ObjectCode
     state_bytes: int
+    n_statements: int
     first_bytes: int = 0
 
     @property
     def residual_bytes(self) -> int:
         """Bytes that a recorded step keeps."""
         return self.state_bytes
-
-    @property
-    def n_statements(self) -> int:
-        """About how long a step is."""
-        return self.source.count(" = ")
 
     def run(self, **given: Any) -> NumberDrive:
         """A run of a loop of these steps; `NumberDrive` says of what."""
@@ -102,7 +98,7 @@ def _numbers(adjoint: Adjoint) -> CompiledNumbers | None:
     except UnsupportedError:
         return None
     code = load(source, ["advance", "record", "reverse"])
-    return CompiledNumbers(adjoint, source, code, sum(t.nbytes for t in adjoint.state))
+    return CompiledNumbers(adjoint, source, code, sum(t.nbytes for t in adjoint.state), source.count(" = "))
 
 
 def _fields(adjoint: Adjoint) -> CompiledFields:
