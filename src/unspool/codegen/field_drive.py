@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05
+_CHUNK = 2**28  # bytes of buffers of one class that are allocated together
 _AT_ONCE = 2**31  # bytes of buffers that are asked for before they are needed
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
@@ -160,12 +161,12 @@ class FieldDrive:
 
     # --- buffers ----------------------------------------------------------------------------------------------------
     def _more_buffers(self) -> None:
-        """Twice as many of each class that is short."""
+        """More of each class that is short."""
         pool = self._arrays["pool"]
         for cls in range(len(self._classes)):
             if pool[cls, 1] < max(pool[cls, 3], pool[cls, 4]):
                 have = int(np.count_nonzero(self._arrays["class_of"] == cls))
-                self._add_buffers(cls, max(have, 2 * int(max(pool[cls, 3], pool[cls, 4])), 1))
+                self._add_buffers(cls, max(min(have, self._chunk(cls)), 2 * int(max(pool[cls, 3], pool[cls, 4])), 1))
 
     def _make_room(self, batch: Batch) -> None:
         """As many buffers as the batch can need at most; what is not used is not touched."""
@@ -176,7 +177,11 @@ class FieldDrive:
                 (batch.peak_slots + 2) * leaves + batch.peak_taped * int(pool[cls, 3]) + 2 * self._ct_classes.count(cls)
             )
             while (have := int(np.count_nonzero(self._arrays["class_of"] == cls))) < min(most, _AT_ONCE // n_bytes):
-                self._add_buffers(cls, max(have, 8))  # of sizes that other runs have, too
+                self._add_buffers(cls, max(min(have, self._chunk(cls)), 8))  # of sizes that other runs have, too
+
+    def _chunk(self, cls: int) -> int:
+        """Buffers that are asked for at most at one time, beyond need: what is kept for the next run is no more."""
+        return _CHUNK // self._classes[cls][0]
 
     def _add_buffers(self, cls: int, n: int) -> None:
         n_bytes, shift = self._classes[cls]

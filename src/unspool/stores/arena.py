@@ -16,8 +16,8 @@ KEPT_BYTES = 2**30
 
 @cache
 def kept_bytes() -> int:
-    """So many bytes of buffers are kept for the next run, per thread: at most an eighth of what is free."""
-    return max(KEPT_BYTES, available_bytes() // 8)
+    """So many bytes of buffers are kept for the next run, per thread: at most a quarter of what is free."""
+    return max(KEPT_BYTES, available_bytes() // 4)
 
 
 def _is_much(n_bytes: int) -> bool:
