@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.problems import COURANT, DT, Problem, lorenz_flow
+from benchmarks.study_problems import COURANT, DT, Problem, lorenz_flow
 
 State = tuple[Any, ...]
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import unspool
-from benchmarks.problems import PROBLEMS, SMALL_SIZES, Problem
+from benchmarks.study_problems import PROBLEMS, SMALL_SIZES, Problem
 from unspool.plan import StepPrices, choose, predict
 from unspool.schedules import Every, Mixed, Online, Revolve, Schedule, StoreAll, simulate
 

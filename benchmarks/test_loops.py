@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import unspool
-from benchmarks.problems import network
+from benchmarks.study_problems import network
 from unspool import Every, Online, Revolve, StoreAll
 from unspool.schedules import Mixed
 

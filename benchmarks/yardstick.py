@@ -26,6 +26,7 @@ import numpy as np
 
 import unspool
 from benchmarks.long_loops import CASES, Case
+from benchmarks.problems.problem import difference
 from benchmarks.rivals.hand import by_hand
 from benchmarks.study import ONE_THREAD, machine, versions
 from unspool.schedules import Every, Revolve, Schedule, StoreAll
@@ -92,14 +93,6 @@ class Way:
             "rounds": len(self.seconds),
             "difference": difference(self.found, expected),
         }
-
-
-def difference(found: tuple[Any, ...], expected: tuple[Any, ...]) -> float:
-    """The largest, over value and gradients, of an error in units of the largest entry."""
-    return max(
-        float(np.max(np.abs(f - e)) / max(np.max(np.abs(e)), np.finfo(float).tiny))
-        for f, e in zip(found, expected, strict=True)
-    )
 
 
 def ours(case: Case, policy: Schedule, patience: float) -> tuple[Way | None, str]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.problems import COURANT, DT, PROBLEMS, SMALL_SIZES, Problem, lorenz_flow
+from benchmarks.study_problems import COURANT, DT, PROBLEMS, SMALL_SIZES, Problem, lorenz_flow
 
 ROUNDS = 5
 

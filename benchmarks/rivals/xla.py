@@ -7,22 +7,13 @@ XLA still runs parts of a step at the same time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.long_loops import COURANT, MARGIN, WEIGHT, H
-from benchmarks.problems import Problem
+from benchmarks.problems.lorenz import WEIGHT, H
+from benchmarks.problems.problem import Problem, Scanned
+from benchmarks.problems.wave import COURANT, MARGIN
 
 Gradient = Callable[[], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """A loop in JAX: its first state, a step ``(state, None) -> (state, y)``, and the loss of the last state and ys."""
-
-    start: Any
-    step: Callable[..., Any]
-    loss: Callable[[Any, Any], Any]
 
 
 def scalars(jnp: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
