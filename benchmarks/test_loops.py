@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import unspool
-from benchmarks.study_problems import network
+from benchmarks.problems.network import network
 from unspool import Every, Online, Revolve, StoreAll
 from unspool.schedules import Mixed
 

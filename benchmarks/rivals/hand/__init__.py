@@ -13,14 +13,14 @@ from typing import Any
 from benchmarks.problems.lorenz import WEIGHT, H
 from benchmarks.problems.problem import Problem
 from benchmarks.problems.wave import COURANT, MARGIN
-from benchmarks.rivals.hand import advection, burgers, descent, heat, lstm, ode
+from benchmarks.rivals.hand import advection, burgers, descent, heat, lorenz, lstm, network, ode, wave
 from benchmarks.rivals.hand.loop import Parts, around
-from benchmarks.rivals.hand.lorenz import lorenz
-from benchmarks.rivals.hand.network import network
 from benchmarks.rivals.hand.trivial import trivial
-from benchmarks.rivals.hand.wave import wave
 
 PARTS: dict[str, Callable[[Problem], Parts]] = {
+    "lorenz": lorenz.parts,
+    "wave": wave.parts,
+    "network": network.parts,
     "heat": heat.parts,
     "descent": descent.parts,
     "lax-wendroff": advection.parts,
@@ -35,14 +35,14 @@ def by_hand(problem: Problem, *, slots: int, leaf: int, step: str = "") -> Calla
     """A function that returns the value and the gradient in each parameter."""
     n, constants = problem.n_steps, problem.constants
     how: dict[str, int] = {"slots": slots, "leaf": leaf}
-    if problem.name in PARTS:
-        return around(PARTS[problem.name](problem), n_steps=n, **how)
     if problem.name == "lorenz":
-        run = lorenz(n_steps=n, h=H, weight=WEIGHT, **how)
+        run = lorenz.lorenz(n_steps=n, h=H, weight=WEIGHT, **how)
     elif problem.name == "wave":
-        run = wave(**constants, periodic=step == "roll", courant=COURANT, margin=MARGIN, **how)
+        run = wave.wave(**constants, periodic=step == "roll", courant=COURANT, margin=MARGIN, **how)
     elif problem.name == "network":
-        run = network(**constants, n_steps=n, **how)
-    else:
+        run = network.network(**constants, n_steps=n, **how)
+    elif problem.name == "trivial":
         run = trivial(n_steps=n, **how)
+    else:
+        return around(PARTS[problem.name](problem), n_steps=n, **how)
     return lambda: run(*problem.parameters)
