@@ -30,7 +30,7 @@ PATIENCE = {"small": 60.0, "medium": 120.0, "large": 600.0}
 PACKAGES = ("numba", "llvmlite", "scipy", "jax", "jaxlib", "equinox", "torch", "autograd", "pyrevolve")
 
 
-class Mistake(Exception):
+class UsageError(Exception):
     """What was asked cannot be done; one line."""
 
 
@@ -104,16 +104,16 @@ def measure(names: list[str], size: str, rivals: list[str], patience: float, clo
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
-def chosen_names(text: str | None, known: list[str], what: str, groups: dict[str, list[str]] | None = None) -> list[str]:
+def chosen_names(text: str | None, known: list[str], what: str, **groups: list[str]) -> list[str]:
     """What is named between commas, in the order of the known ones; all of them where nothing is named."""
     if text is None:
         return known
-    asked = [name for part in text.split(",") if part for name in (groups or {}).get(part, [part])]
+    asked = [name for part in text.split(",") if part for name in groups.get(part, [part])]
     for name in asked:
         if name not in known:
-            raise Mistake(f"no {what} is called {name!r}; there are {', '.join([*known, *(groups or {})])}")
+            raise UsageError(f"no {what} is called {name!r}; there are {', '.join([*known, *groups])}")
     if not asked:
-        raise Mistake(f"no {what} is named; there are {', '.join([*known, *(groups or {})])}")
+        raise UsageError(f"no {what} is named; there are {', '.join([*known, *groups])}")
     return [name for name in known if name in asked]
 
 
@@ -138,13 +138,13 @@ def run(chosen: argparse.Namespace) -> int:
         print(listed())
         return 0
     names = chosen_names(chosen.problems, list(PROBLEMS), "problem")
-    rivals = chosen_names(chosen.rivals, list(RIVALS), "rival", {"ours": list(OURS)})
+    rivals = chosen_names(chosen.rivals, list(RIVALS), "rival", ours=list(OURS))
     for limit in (chosen.budget, chosen.patience):
         if limit is not None and not limit > 0:
-            raise Mistake(f"{limit:g} seconds are no time: give more than 0")
+            raise UsageError(f"{limit:g} seconds are no time: give more than 0")
     for file in (chosen.json, chosen.table):
         if file is not None and not file.absolute().parent.is_dir():
-            raise Mistake(f"there is no directory {file.parent} for {file.name}")
+            raise UsageError(f"there is no directory {file.parent} for {file.name}")
     if chosen.redraw:
         found = kept(chosen.redraw)
     else:
@@ -179,9 +179,9 @@ def kept(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise Mistake(f"{file} cannot be read: {error}") from None
+        raise UsageError(f"{file} cannot be read: {error}") from None
     if not isinstance(found, dict) or "problems" not in found:
-        raise Mistake(f"{file} is not what --json writes: it has no problems")
+        raise UsageError(f"{file} is not what --json writes: it has no problems")
     return found
 
 
@@ -215,7 +215,7 @@ def main() -> int:
     parser = options()
     try:
         return run(parser.parse_args())
-    except Mistake as mistake:
+    except UsageError as mistake:
         note(f"python -m benchmarks: {mistake}")
         return 2
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """Long loops of the sizes that compiled steps are measured on: what ``yardstick.py`` runs.
 
-Beside each stand a gradient by hand in Numba (``rivals/hand``) and JAX programs (``rivals/xla.py``) of the same numbers.
+Beside each stand a gradient by hand in Numba (``rivals/hand``) and JAX programs (``rivals/xla.py``) of the same
+numbers.
 """
 
 from __future__ import annotations

@@ -110,8 +110,9 @@ def colophon(found: dict[str, Any]) -> str:
     """The machine, the versions, the date, and what was not there."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     machine = found["machine"]
+    processor = machine.get("processor", "an unknown processor")
     lines = [
-        f"Measured {found['date'][:10]} on {machine.get('processor', 'an unknown processor')}, {machine['cores']} cores, "
+        f"Measured {found['date'][:10]} on {processor}, {machine['cores']} cores, "
         f"{human_bytes(machine['memory_bytes'])}, one thread; {versions}."
     ]
     lines += [f"Absent: {name} ({', '.join(packages)} not installed)." for name, packages in found["absent"].items()]
@@ -148,23 +149,22 @@ def times(found: dict[str, Any]) -> Any:
     problems = [problem for problem in found["problems"] if "failed" not in problem and problem["rows"]]
     rivals = shown(found)
     base = "hand" if "hand" in rivals else rivals[0]
-    figure = Figure(figsize=(2.5 + 1.3 * len(problems), 5), layout="constrained")
+    figure = Figure(figsize=(4 + 0.75 * len(problems), 4.8), layout="constrained")
     axes = figure.subplots()
-    width = 0.85 / len(rivals)
     for number, rival in enumerate(rivals):
-        bars = []
+        points = []
         for place, problem in enumerate(problems):
             unit, row = best(problem, base), best(problem, rival)
             if unit and row:
-                bars.append((place + (number - (len(rivals) - 1) / 2) * width, row["seconds"] / unit["seconds"]))
-        if bars:
-            places, heights = zip(*bars, strict=True)
-            axes.bar(places, heights, width, color=COLOURS[rival], label=RIVALS[rival].title)
+                points.append((place + 0.05 * (number - len(rivals) / 2), row["seconds"] / unit["seconds"]))
+        if points:
+            axes.plot(*zip(*points, strict=True), "o", ms=7, color=COLOURS[rival], label=RIVALS[rival].title)
     axes.axhline(1, color="black", lw=0.8)
-    axes.set_xticks(range(len(problems)), [problem["name"] for problem in problems])
-    axes.set(yscale="log", ylabel=f"seconds over those of {RIVALS[base].title}", title=f"{found['size']} problems")
-    axes.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=5, frameon=False)
+    axes.set_xticks(range(len(problems)), [problem["name"] for problem in problems], rotation=30)
+    axes.set(yscale="log", ylabel=f"seconds over those of: {RIVALS[base].title}", title=f"{found['size']} problems")
+    axes.set_xlim(-0.5, len(problems) - 0.5)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False)
     return figure
 
 
@@ -175,7 +175,7 @@ def memory(found: dict[str, Any]) -> Any:
     problems = [problem for problem in found["problems"] if "failed" not in problem and problem["rows"]]
     columns = min(5, len(problems))
     lines = -(-len(problems) // columns)
-    figure = Figure(figsize=(3.2 * columns, 0.8 + 2.7 * lines), layout="constrained")
+    figure = Figure(figsize=(2.2 + 3 * columns, max(3.6, 2.7 * lines)), layout="constrained")
     labels: dict[str, Any] = {}
     for axes, problem in zip(figure.subplots(lines, columns, squeeze=False).flat, problems, strict=False):
         for rival in RIVALS:
@@ -192,5 +192,5 @@ def memory(found: dict[str, Any]) -> Any:
         axes.set_axis_off()
     figure.supxlabel("growth of the process")
     figure.supylabel("seconds of a gradient")
-    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(labels.values(), labels.keys(), loc="outside right upper", frameon=False)
     return figure

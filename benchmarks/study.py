@@ -37,7 +37,9 @@ def main() -> None:
     """Measure, write JSON, and draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes and few budgets: a minute in all")
-    parser.add_argument("--problem", choices=STUDIED["full"], action="append", help="one of the problems (default: all)")
+    parser.add_argument(
+        "--problem", choices=STUDIED["full"], action="append", help="one of the problems (default: all)"
+    )
     parser.add_argument("--out", type=Path, default=Path("study"), metavar="DIR", help="default: ./study")
     parser.add_argument("--no-rivals", action="store_true", help="unspool alone")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; tables and pictures from DIR/*.json")

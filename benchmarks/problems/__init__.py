@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from benchmarks.problems import advection, burgers, descent, heat, lorenz, lstm, network, ode, wave
@@ -27,3 +28,15 @@ def made(name: str, size: str) -> Problem:
     """The problem of a name in a size."""
     maker, sizes = PROBLEMS[name]
     return maker(**sizes[size])
+
+
+def shortened(name: str, size: str) -> Problem:
+    """The same with few steps: two segments of those that a policy makes of all."""
+    maker, sizes = PROBLEMS[name]
+    how = sizes[size]
+    return maker(**how | {"n_steps": 2 * root(how["n_steps"])})
+
+
+def root(n: int) -> int:
+    """The length of segments at which as many states are held as steps are recorded."""
+    return math.isqrt(n - 1) + 1

@@ -36,5 +36,11 @@ def make_equinox(problem: Problem, label: str) -> Any:
     return lambda: gradient
 
 
-JAX = Rival("JAX", ("jax", "jaxlib"), scans, make)
-EQUINOX = Rival("equinox", ("equinox", "jax", "jaxlib"), lambda n: (f"{CHECKPOINTS} checkpoints",), make_equinox)
+JAX = Rival("JAX", ("jax", "jaxlib"), scans, make, knows_steps=True)
+EQUINOX = Rival(
+    "equinox",
+    ("equinox", "jax", "jaxlib"),
+    lambda n: (f"{CHECKPOINTS} checkpoints",),
+    make_equinox,
+    knows_steps=True,
+)

@@ -1,4 +1,4 @@
-"""pyrevolve around steps and adjoints that are written by hand in Numba: it brings the schedule, and records nothing."""
+"""pyrevolve around steps and adjoints by hand in Numba: it brings the schedule, and records nothing."""
 
 from __future__ import annotations
 

@@ -8,10 +8,6 @@ from benchmarks.problems.problem import Problem
 from benchmarks.rivals.rival import Gradient, Rival, policies
 
 
-def _labels(n: int) -> tuple[str, ...]:
-    return tuple(policies(n))
-
-
 def _with(compile: bool | str) -> Any:
     def make(problem: Problem, label: str) -> Any:
         both = problem.gradient
@@ -35,5 +31,5 @@ def _primal(problem: Problem, label: str) -> Any:
 
 PRIMAL = Rival("the loss alone in NumPy", (), lambda n: ("no gradient",), _primal, differentiates=False)
 DEFAULT = Rival("unspool as it comes", (), lambda n: ("auto",), _with("auto"))
-TAPE = Rival("unspool on the tape", (), _labels, _with(False))
-COMPILED = Rival("unspool compiled", ("numba",), _labels, _with(True))
+TAPE = Rival("unspool on the tape", (), policies, _with(False))
+COMPILED = Rival("unspool compiled", ("numba",), policies, _with(True))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.problems import root
 from benchmarks.problems.problem import Problem
 
 Gradient = Callable[[], tuple[Any, ...]]
@@ -25,14 +25,18 @@ class Rival:
     labels: Callable[[int], tuple[str, ...]]
     make: Callable[[Problem, str], Callable[[], Gradient]]
     differentiates: bool = True
+    knows_steps: bool = False
+    """Is compiled for a number of steps, so that fewer of them prepare nothing."""
 
 
-def root(n: int) -> int:
-    """The length of segments at which as many states are held as steps are recorded."""
-    return math.isqrt(n - 1) + 1
+def policies(n: int) -> tuple[str, ...]:
+    """Names of policies for n steps."""
+    return ("none", f"every-{root(n)}", *(("revolve-30",) if n > 30 else ()))
 
 
-def policies(n: int) -> dict[str, tuple[int, int]]:
-    """Names of policies for n steps with slots and leaf of Revolve(slots, leaf), which each of them is."""
-    found = {"none": (1, n), f"every-{root(n)}": (-(-n // root(n)), root(n))}
-    return found | ({"revolve-30": (30, 1)} if n > 30 else {})
+def slots_and_leaf(policy: str, n: int) -> tuple[int, int]:
+    """Of the Revolve(slots, leaf) that a policy is for n steps."""
+    kind, _, number = policy.partition("-")
+    if kind == "none":
+        return 1, n
+    return (-(-n // int(number)), int(number)) if kind == "every" else (int(number), 1)

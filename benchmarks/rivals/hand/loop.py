@@ -1,10 +1,10 @@
 """A loop by hand around the two halves of a step: the schedule of Revolve(slots, leaf) in one function of Numba.
 
-The parts of a problem are compiled functions of a state, which is one array, and of a tuple of arrays that hold whatever
-else they read or use as scratch. ``ahead(k, after, before, data)`` writes the state after step k and returns its term of
-the loss; ``last(state, ct, data)`` returns the rest of the loss and writes the cotangent of the last state;
-``reverse(k, ct, earlier, before, data, sums)`` writes the cotangent of the state before step k into ``earlier`` and adds
-to the parameters' in ``sums``.
+The parts of a problem are compiled functions of a state, which is one array, and of a tuple of arrays that hold
+whatever else they read or use as scratch. ``ahead(k, after, before, data)`` writes the state after step k and returns
+its term of the loss; ``last(state, ct, data)`` returns the rest of the loss and writes the cotangent of the last state;
+``reverse(k, ct, earlier, before, data, sums)`` writes the cotangent of the state before step k into ``earlier`` and
+adds to the parameters' in ``sums``.
 """
 
 from __future__ import annotations

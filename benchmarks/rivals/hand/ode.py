@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from benchmarks.problems.ode import END
 from benchmarks.problems.problem import Problem
 from benchmarks.rivals.hand.loop import Parts
 
@@ -71,5 +70,5 @@ def reverse(k, ct, earlier, y, data, sums):
 def parts(problem: Problem) -> Parts:
     """For the loop."""
     (x,) = problem.parameters
-    data = x, np.array([END / problem.n_steps]), np.zeros((4, x.size)), np.zeros((4, x.size))
+    data = x, problem.constants["h"], np.zeros((4, x.size)), np.zeros((4, x.size))
     return Parts((ahead, last, reverse), np.zeros(x.size), data, (np.zeros(x.size),), lambda ct, sums: sums)
