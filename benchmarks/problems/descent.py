@@ -11,6 +11,9 @@ import numpy as np
 import unspool
 from benchmarks.problems.problem import Library, Problem, Scanned
 
+DISTANCE = 50.0
+"""All step sizes together: so far that the result depends on them still."""
+
 SIZES = {
     "small": {"n_steps": 100, "samples": 64, "weights": 16},
     "medium": {"n_steps": 1000, "samples": 256, "weights": 64},
@@ -24,7 +27,7 @@ def descent(n_steps: int, samples: int, weights: int, seed: int = 0) -> Problem:
     truth = rng.normal(size=weights)
     inputs, held_out = rng.normal(size=(2, samples, weights)) / np.sqrt(weights)
     labels, expected = (1.0 * (x @ truth + 0.3 * rng.normal(size=samples) > 0) for x in (inputs, held_out))
-    settings, penalties = np.array([0.5, 0.8]), 0.01 * rng.uniform(0.5, 1.5, size=weights)
+    settings, penalties = np.array([DISTANCE / n_steps, 0.8]), 0.01 * rng.uniform(0.5, 1.5, size=weights)
     start = 0.1 * rng.normal(size=weights)
 
     def loss(settings, penalties, start, **how):
