@@ -28,7 +28,7 @@ from benchmarks.rivals import OURS, RIVALS
 SAMPLE = 2e-3
 """A call that is shorter than so many seconds is repeated until it is not."""
 
-ROUNDS, LONG_ENOUGH = (3, 15), 2.0
+ROUNDS, LONG_ENOUGH = (3, 15), 1.0
 """At least and at most so many rounds; no more when they took so many seconds."""
 
 STEP, REAL_STEP = 1e-30, 1e-4

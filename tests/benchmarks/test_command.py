@@ -56,10 +56,14 @@ def test_two_rivals_are_measured_each_in_a_process_of_its_own(
     assert run(monkeypatch, *chosen) == 0
     found = json.loads(file.read_text())
     (problem,) = found["problems"]
-    assert [(r["rival"], r["label"]) for r in problem["rows"]] == [("numpy", "no gradient"), ("auto", "auto")]
+    assert [(r["rival"], r["label"]) for r in problem["rows"]] == [
+        ("numpy", "a Python loop"),
+        ("numpy", "unspool's loop"),
+        ("auto", "auto"),
+    ]
     assert problem["reference"]["checked_by"] == "complex step"
     assert problem["reference"]["error"] < 1e-12
-    auto = problem["rows"][1]
+    auto = problem["rows"][2]
     assert (auto["policy"], auto["steps"], auto["difference"]) == ("none", 300, 0.0)
     assert auto["held_bytes"] > 300 * 32 * 8
     assert auto["peak_bytes"] is None or auto["peak_bytes"] > 300 * 32 * 8
@@ -68,11 +72,11 @@ def test_two_rivals_are_measured_each_in_a_process_of_its_own(
 
 
 def test_a_measurement_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    failed = command.child(["network", "small", "numpy", "no gradient", str(tmp_path / "missing.npz")], 60)
+    failed = command.child(["network", "small", "numpy", "a Python loop", str(tmp_path / "missing.npz")], 60)
     assert list(failed) == ["failed"]
     assert "missing.npz" in failed["failed"]
     assert "\n" not in failed["failed"]
-    assert command.child(["network", "small", "numpy", "no gradient", "x"], 0.01) == {"failed": "took more than 0 s"}
+    assert command.child(["network", "small", "numpy", "a Python loop", "x"], 0.01) == {"failed": "took more than 0 s"}
 
 
 def test_a_spent_budget_leaves_the_rest_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
