@@ -8,39 +8,45 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import ONE_THREAD, ROOT, machine, versions
 from benchmarks.pictures import draw, every_policy, table
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-PROBLEMS = ("lorenz", "wave", "network")
 RIVALS = {"torch": "torch", "jax": "jax", "equinox": "equinox", "pyrevolve": "pyrevolve"}
+STUDIED = {
+    "full": {"lorenz": {"n_steps": 500}, "wave": {"n_steps": 200, "size": 256}, "network": {"n_steps": 2000}},
+    "quick": {
+        "lorenz": {"n_steps": 100},
+        "wave": {"n_steps": 40, "size": 64},
+        "network": {"n_steps": 300, "units": 32},
+    },
+}
 BEGIN, END = "<!-- tables: python -m benchmarks.study --docs -->", "<!-- end of tables -->"
 PICTURES = "pictures"
-ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
     """Measure, write JSON, and draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes and few budgets: a minute in all")
-    parser.add_argument("--problem", choices=PROBLEMS, action="append", help="one of the problems (default: all)")
+    parser.add_argument(
+        "--problem", choices=STUDIED["full"], action="append", help="one of the problems (default: all)"
+    )
     parser.add_argument("--out", type=Path, default=Path("study"), metavar="DIR", help="default: ./study")
     parser.add_argument("--no-rivals", action="store_true", help="unspool alone")
     parser.add_argument("--redraw", action="store_true", help="measure nothing; tables and pictures from DIR/*.json")
     parser.add_argument("--docs", action="store_true", help="tables and pictures also into docs/")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    names = chosen.problem or PROBLEMS
+    names = chosen.problem or list(STUDIED["full"])
     for name in names:
         if not chosen.redraw:
             result = study(name, quick=chosen.quick, rivals=not chosen.no_rivals)
@@ -77,7 +83,7 @@ def study(name: str, *, quick: bool, rivals: bool) -> dict[str, Any]:
     asked = {"quick": quick, "budgets": [row["budget_bytes"] for row in result["budgets"]]}
     for rival, package in RIVALS.items() if rivals else ():
         if importlib.util.find_spec(package):
-            result["rivals"].append(child("benchmarks.rivals", rival, name, stdin=json.dumps(asked)))
+            result["rivals"].append(child("benchmarks.study_rivals", rival, name, stdin=json.dumps(asked)))
     return result
 
 
@@ -88,36 +94,6 @@ def child(module: str, *arguments: str, stdin: str = "") -> Any:
         command, cwd=ROOT, env={**os.environ, **ONE_THREAD}, input=stdin, stdout=subprocess.PIPE, text=True, check=True
     )
     return json.loads(run.stdout)
-
-
-def machine() -> dict[str, Any]:
-    """Processor, caches, cores and memory, as far as the system tells."""
-    import psutil
-
-    found: dict[str, Any] = {
-        "system": f"{platform.system()} {platform.release()}",
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-    }
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        models = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
-        found["processor"] = models[0] if models else platform.machine()
-    for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, kind, size = ((cache / part).read_text().strip() for part in ("level", "type", "size"))
-        if kind != "Instruction":
-            found[f"L{level}"] = size
-    return found
-
-
-def versions() -> dict[str, str]:
-    """Python, NumPy, unspool, and the commit where there is one."""
-    found = {"python": platform.python_version()}
-    found |= {name: importlib.metadata.version(name) for name in ("numpy", "unspool")}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return found | ({"commit": commit.stdout.strip()} if commit.returncode == 0 else {})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 import unspool
-from benchmarks.problems import PROBLEMS, SMALL_SIZES, Problem
+from benchmarks.problems import PROBLEMS
+from benchmarks.problems.problem import Problem
+from benchmarks.study import STUDIED
 from unspool.planner import StepPrices, choose, predict
 from unspool.schedules import Every, Mixed, Online, Revolve, Schedule, StoreAll, simulate
 
@@ -255,7 +257,7 @@ def main() -> None:
     """Measure the problem that is named, at full or small size."""
     name, how = sys.argv[1:]
     quick = how == "quick"
-    problem = PROBLEMS[name](**(SMALL_SIZES[name] if quick else {}))
+    problem = PROBLEMS[name][0](**STUDIED[how][name])
     print(json.dumps(sweep(problem, QUICK if quick else FULL)))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import gc
-import importlib.metadata
 import importlib.util
 import json
 import math
@@ -26,12 +25,10 @@ import numpy as np
 
 import unspool
 from benchmarks.long_loops import CASES, Case
+from benchmarks.machine import ALONE, installed, machine, versions
+from benchmarks.problems.problem import difference
 from benchmarks.rivals.hand import by_hand
-from benchmarks.study import ONE_THREAD, machine, versions
 from unspool.schedules import Every, Revolve, Schedule, StoreAll
-
-ALONE = {**ONE_THREAD, "NUMBA_NUM_THREADS": "1", "NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-"""NPROC is what XLA goes by: with the flag alone it runs parts of a step at the same time."""
 
 SAMPLE = 2e-3
 """A call that is shorter than so many seconds is repeated until it is not."""
@@ -92,14 +89,6 @@ class Way:
             "rounds": len(self.seconds),
             "difference": difference(self.found, expected),
         }
-
-
-def difference(found: tuple[Any, ...], expected: tuple[Any, ...]) -> float:
-    """The largest, over value and gradients, of an error in units of the largest entry."""
-    return max(
-        float(np.max(np.abs(f - e)) / max(np.max(np.abs(e)), np.finfo(float).tiny))
-        for f, e in zip(found, expected, strict=True)
-    )
 
 
 def ours(case: Case, policy: Schedule, patience: float) -> tuple[Way | None, str]:
@@ -290,10 +279,10 @@ def main() -> None:
 
 def setting() -> dict[str, Any]:
     """Where and with what it was measured."""
-    packages = [p for p in ("numba", "llvmlite", "scipy", "jax", "jaxlib", "equinox") if importlib.util.find_spec(p)]
+    packages = ("numba", "llvmlite", "scipy", "jax", "jaxlib", "equinox")
     return {
         "machine": machine(),
-        "versions": versions() | {name: importlib.metadata.version(name) for name in packages},
+        "versions": versions() | installed(packages),
         "environment": ALONE,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

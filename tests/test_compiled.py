@@ -1007,3 +1007,25 @@ def test_a_schedule_of_the_user_is_carried_out_as_it_is() -> None:
     for schedule in schedules:
         found = grad(loss_of_u, argnums=(0, 1))(U, P, 12, compile=True, policy=schedule)
         assert same_bits([*found], [*grad(loss_of_u, argnums=(0, 1))(U, P, 12, compile=True, policy="none")])
+
+
+def test_a_step_of_no_module_reads_rows_of_a_plain_array() -> None:
+    """As `exec` makes it in a namespace without a name."""
+    made: dict[str, Any] = {"np": np, "table": np.linspace(0.1, 0.9, 20)}
+    exec("def step(i, u): return u + table[i] * np.sin(u)", made)
+    assert made["step"].__module__ in (None, "builtins")
+
+    def loss(u: Any, **how: Any) -> Any:
+        return np.sum(fori_loop(0, 20, made["step"], u, **how))
+
+    np.testing.assert_allclose(grad(loss)(U, compile=True), grad(loss)(U, compile=False), rtol=1e-12)
+
+
+def test_a_mask_as_an_index_is_refused_with_the_way_out() -> None:
+    def step(i: int, u: Any) -> Any:
+        u[u < 0] = 0.0
+        return u
+
+    with pytest.raises(DetachedError, match=r"traced mask of shape \(3,\).*np.where\(mask, a, b\)"):
+        grad(lambda u: np.sum(fori_loop(0, 9, step, u, compile=True)))(U)
+    assert grad(lambda u: np.sum(fori_loop(0, 9, step, u, compile=False)))(U).tolist() == [1.0, 0.0, 1.0]

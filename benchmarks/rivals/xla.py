@@ -7,47 +7,12 @@ XLA still runs parts of a step at the same time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.long_loops import COURANT, MARGIN, WEIGHT, H
-from benchmarks.problems import Problem
+from benchmarks.problems.problem import Library, Problem, Scanned
+from benchmarks.problems.wave import COURANT, MARGIN
 
 Gradient = Callable[[], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """A loop in JAX: its first state, a step ``(state, None) -> (state, y)``, and the loss of the last state and ys."""
-
-    start: Any
-    step: Callable[..., Any]
-    loss: Callable[[Any, Any], Any]
-
-
-def scalars(jnp: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
-    """Lorenz on numbers, which XLA runs faster here than arrays of three."""
-
-    def lorenz(start: Any, rates: Any) -> Scanned:
-        s, r, b = rates
-
-        def slope(x: Any, y: Any, z: Any) -> Any:
-            return s * (y - x), x * (r - z) - y, x * y - b * z
-
-        def ahead(u: Any, k: Any, h: float) -> Any:
-            return [a + h * b for a, b in zip(u, k, strict=True)]
-
-        def step(u: Any, _: None) -> Any:
-            k1 = slope(*u)
-            k2 = slope(*ahead(u, k1, 0.5 * H))
-            k3 = slope(*ahead(u, k2, 0.5 * H))
-            k4 = slope(*ahead(u, k3, H))
-            u = [a + H / 6 * (b + 2 * c + 2 * d + e) for a, b, c, d, e in zip(u, k1, k2, k3, k4, strict=True)]
-            return u, WEIGHT * (u[0] * u[0] + u[1] * u[1] + u[2] * u[2])
-
-        return Scanned([start[0], start[1], start[2]], step, lambda u, ys: jnp.sum(ys) + u[0] + u[1] + u[2])
-
-    return {"numbers": lorenz}
 
 
 def wave(jnp: Any, problem: Problem, periodic: bool) -> dict[str, Callable[..., Scanned]]:
@@ -116,9 +81,13 @@ def network(jax: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
     }
 
 
-def trivial(jnp: Any, problem: Problem) -> dict[str, Callable[..., Scanned]]:
-    """The step of two operations."""
-    return {"": lambda start, a, b: Scanned(start, lambda u, _: (u * a + b, None), lambda u, _: u)}
+def library(jax: Any) -> Library:
+    """JAX for the steps that are written once for all libraries of immutable arrays."""
+
+    def add_inside(a: Any, b: Any) -> Any:
+        return a.at[(slice(1, -1),) * a.ndim].add(b)
+
+    return Library(jax.numpy, jax.numpy.asarray, add_inside)
 
 
 # --- what the scan keeps ----------------------------------------------------------------------------------------------
@@ -129,7 +98,7 @@ def scans(jax: Any, n: int, small: bool) -> dict[str, Callable[[Scanned], Any]]:
     def one(remat: bool, unroll: int) -> Callable[[Scanned], Any]:
         def run(model: Scanned) -> Any:
             step = jax.checkpoint(model.step) if remat else model.step
-            return jax.lax.scan(step, model.start, None, n, unroll=unroll)
+            return jax.lax.scan(step, model.start, model.xs, n, unroll=unroll)
 
         return run
 
@@ -138,13 +107,16 @@ def scans(jax: Any, n: int, small: bool) -> dict[str, Callable[[Scanned], Any]]:
             step = jax.checkpoint(model.step) if remat else model.step
 
             @jax.checkpoint
-            def segment(state: Any, _: None) -> Any:
-                return jax.lax.scan(step, state, None, length)
+            def segment(state: Any, rows: Any) -> Any:
+                return jax.lax.scan(step, state, rows, length)
 
-            state, ys = jax.lax.scan(segment, model.start, None, n // length)
+            whole = n - n % length
+            rows = jax.tree.map(lambda x: x[:whole].reshape(-1, length, *x.shape[1:]), model.xs)
+            state, ys = jax.lax.scan(segment, model.start, rows, n // length)
             ys = jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys)
             if n % length:
-                state, more = jax.lax.scan(step, state, None, n % length)
+                rows = jax.tree.map(lambda x: x[whole:], model.xs)
+                state, more = jax.lax.scan(step, state, rows, n % length)
                 ys = jax.tree.map(lambda *parts: jnp.concatenate(parts), ys, more)
             return state, ys
 
@@ -166,12 +138,11 @@ def checkpointed(jax: Any, n: int, checkpoints: int) -> Callable[[Scanned], Any]
     import equinox.internal as eqxi
 
     def run(model: Scanned) -> Any:
-        def step(state: Any, _: Any) -> Any:
-            return model.step(state, None)
+        def step(state: Any, row: Any) -> Any:
+            return model.step(state, None if model.xs is None else row)
 
-        return eqxi.scan(
-            step, model.start, jax.numpy.arange(n), n, kind="checkpointed", checkpoints=min(n, checkpoints)
-        )
+        rows = jax.numpy.arange(n) if model.xs is None else model.xs
+        return eqxi.scan(step, model.start, rows, n, kind="checkpointed", checkpoints=min(n, checkpoints))
 
     return run
 
@@ -191,16 +162,17 @@ def equinox(problem: Problem, *, checkpoints: int, step: str = "") -> Gradient:
     return compiled(jax, problem, next(iter(models.values())), checkpointed(jax, problem.n_steps, checkpoints))
 
 
-def models_of(problem: Problem, step: str) -> tuple[Any, dict[str, Callable[..., Scanned]]]:
+def models_of(problem: Problem, step: str = "") -> tuple[Any, dict[str, Callable[..., Scanned]]]:
     import jax
 
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
-    if problem.name == "lorenz":
-        return jax, scalars(jnp, problem)
     if problem.name == "wave":
         return jax, wave(jnp, problem, step == "roll")
-    return jax, network(jax, problem) if problem.name == "network" else trivial(jnp, problem)
+    if problem.name == "network":
+        return jax, network(jax, problem)
+    written = "numbers" if problem.name == "lorenz" else ""
+    return jax, {written: lambda *parameters: problem.model(library(jax), *parameters)}
 
 
 def compiled(jax: Any, problem: Problem, model: Callable[..., Scanned], run: Callable[[Scanned], Any]) -> Gradient:

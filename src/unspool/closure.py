@@ -140,7 +140,7 @@ def lifted(function: Any, handle: Callable[[np.ndarray], Any], nests: list[tuple
             known[id(value)] = value  # a function that calls itself
             if type(value) is np.ndarray and value.ndim and value.dtype.kind in "biuf":
                 known[id(value)] = handle(value)
-            elif type(value) is FunctionType and not value.__module__.startswith(("unspool.", "numpy.", "scipy.")):
+            elif type(value) is FunctionType and not str(value.__module__).startswith(("unspool.", "numpy.", "scipy.")):
                 known[id(value)] = lift_function(value)
             elif type(value) in (list, tuple, dict):
                 known[id(value)] = lift_nest(value)

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from benchmarks.problems.lorenz import WEIGHT, H
+from benchmarks.problems.problem import Problem
 from benchmarks.rivals.hand.binomial import room, split
+from benchmarks.rivals.hand.loop import Parts
 
 PLAIN = {"error_model": "numpy", "fastmath": {"contract"}}
 
@@ -130,3 +133,35 @@ def lorenz(*, n_steps: int, h: float, weight: float, slots: int, leaf: int) -> C
         return gradient(start, rates, n_steps, h, weight, slots, leaf, held, record)
 
     return run
+
+
+# --- a step at a time, for a tool that has the loop -------------------------------------------------------------------
+@njit(**PLAIN)
+def ahead(k, after, before, data):
+    p, h, weight = data
+    (x, y, z), _, _, _ = stages(before[0], before[1], before[2], p[0], p[1], p[2], h)
+    after[0], after[1], after[2] = x, y, z
+    return weight * (x * x + y * y + z * z)
+
+
+@njit(**PLAIN)
+def last(state, ct, data):
+    ct[:] = 1
+    return state[0] + state[1] + state[2]
+
+
+@njit(**PLAIN)
+def reverse_step(k, ct, earlier, before, data, sums):
+    p, h, weight = data
+    at = before[0], before[1], before[2]
+    total = sums[0]
+    found, ct_p = reverse(at, (ct[0], ct[1], ct[2]), (total[0], total[1], total[2]), (p[0], p[1], p[2]), h, weight)
+    for j in range(3):
+        earlier[j], total[j] = found[j], ct_p[j]
+
+
+def parts(problem: Problem) -> Parts:
+    """The loss as it is in the problem, step by step."""
+    start, rates = problem.parameters
+    data = rates, H, WEIGHT
+    return Parts((ahead, last, reverse_step), start, data, (np.zeros(3),), lambda ct, sums: (ct, sums[0]))

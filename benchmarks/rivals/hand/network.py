@@ -15,7 +15,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from benchmarks.problems.problem import Problem
 from benchmarks.rivals.hand.binomial import room, split
+from benchmarks.rivals.hand.loop import Parts
 
 BATCH = 256
 """Steps that one matrix product takes together."""
@@ -146,3 +148,41 @@ def network(*, target: np.ndarray, n_steps: int, slots: int, leaf: int) -> Calla
         return value, ct_w.copy(), ct_bias, ct.copy()
 
     return run
+
+
+# --- a step at a time, for a tool that has the loop -------------------------------------------------------------------
+@njit(error_model="numpy")
+def ahead_step(k, after, before, data):
+    ahead(after, data[0], data[2], before)
+    return 0.0
+
+
+@njit(error_model="numpy")
+def last(h, ct, data):
+    target, value = data[3], 0.0
+    for i in range(h.size):
+        difference = h[i] - target[i]
+        value += difference * difference
+        ct[i] = 2 * difference
+    return value
+
+
+@njit(error_model="numpy")
+def reverse_step(k, ct, earlier, before, data, sums):
+    weights, transposed, bias, _, after = data
+    ct_weights, ct_bias = sums
+    ahead(after, weights, bias, before)
+    for i in range(ct.size):
+        after[i] = ct[i] * (1 - after[i] * after[i])
+        ct_bias[i] += after[i]
+        for j in range(ct.size):
+            ct_weights[i, j] += after[i] * before[j]
+    times(transposed, after, earlier)
+
+
+def parts(problem: Problem) -> Parts:
+    """The loss as it is in the problem, step by step."""
+    weights, bias, start = problem.parameters
+    data = weights, np.ascontiguousarray(weights.T), bias, problem.constants["target"], np.empty_like(bias)
+    sums = np.zeros_like(weights), np.zeros_like(bias)
+    return Parts((ahead_step, last, reverse_step), start, data, sums, lambda ct, sums: (*sums, ct))

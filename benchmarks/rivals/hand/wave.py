@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from benchmarks.problems.problem import Problem
+from benchmarks.problems.wave import COURANT, MARGIN
 from benchmarks.rivals.hand.binomial import room, split
+from benchmarks.rivals.hand.loop import Parts
 
 
 # --- fixed border: zeros that stay zeros, so that no cotangent of a border point reaches an inner one -----------------
@@ -211,3 +214,50 @@ def wave(
         return value, 2 * courant * scaled * ct_factor
 
     return gradient
+
+
+# --- a step at a time, for a tool that has the loop -------------------------------------------------------------------
+@njit(error_model="numpy")
+def ahead(k, after, before, data):
+    factor, seen = data
+    after[0] = before[1]
+    fixed_ahead(after[1], before[0], before[1], factor)
+    row, value = factor.shape[0] // 8, 0.0
+    for j in range(seen.shape[1]):
+        difference = after[1, row, MARGIN + j] - seen[k, j]
+        value += difference * difference
+    return value
+
+
+@njit(error_model="numpy")
+def last(state, ct, data):
+    ct[...] = 0
+    return 0.0
+
+
+@njit(error_model="numpy")
+def reverse(k, ct, earlier, before, data, sums):
+    factor, seen = data
+    now, row = before[1], factor.shape[0] // 8
+    for j in range(seen.shape[1]):
+        i, c = row, MARGIN + j
+        around = now[i + 1, c] + now[i - 1, c] + now[i, c + 1] + now[i, c - 1]
+        after = 2 * now[i, c] - before[0, i, c] + factor[i, c] * (around - 4 * now[i, c])
+        ct[1, i, c] += 2 * (after - seen[k, j])
+    earlier[0], earlier[1] = -ct[1], -ct[0]
+    fixed_reverse(earlier[1], ct[1], now, factor, sums[0])
+
+
+def parts(problem: Problem) -> Parts:
+    """The loss as it is in the problem, step by step, with a fixed border."""
+    (velocity,), pulse = problem.parameters, problem.constants["pulse"]
+    factor = (COURANT * velocity) ** 2
+    factor[[0, -1]] = 0
+    factor[:, [0, -1]] = 0
+    data = factor, problem.constants["data"]
+
+    def gradient(ct: np.ndarray, sums: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        return (2 * COURANT**2 * velocity * sums[0],)
+
+    start = np.stack([pulse, pulse])
+    return Parts((ahead, last, reverse), start, data, (np.zeros_like(factor),), gradient)

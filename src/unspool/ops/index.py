@@ -32,6 +32,12 @@ def as_index(key: Any) -> Index:
 
 def _part(part: Any) -> Any:
     if isinstance(part, Traced):
+        if part.value.dtype.kind == "b":
+            raise DetachedError(
+                f"a traced mask of shape {part.value.shape} was used as an index: how many entries it chooses depends "
+                "on values, so the step has no fixed program. Use np.where(mask, a, b); on the tape (compile=False) "
+                "masks work as they are."
+            )
         raise DetachedError(
             f"a traced value of shape {part.value.shape} was used as an index. An index has no derivative: compute it "
             "from plain numbers, or from unspool.stop_gradient(x)."
