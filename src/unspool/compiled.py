@@ -123,7 +123,7 @@ class CompiledSweep:
     def _new_drive(
         self, n: int, xs: Sequence[np.ndarray], tick: Callable[[int], Any] | None = None
     ) -> NumberDrive | FieldDrive:
-        return self._compiled.run(n_steps=n, xs=xs, captures=self.values, tick=tick)
+        return self._compiled.run(n_steps=n, xs=xs, captures=self.values, tick=tick, threads=self.loop.threads)
 
     def _planned(self) -> tuple[Schedule, Plan | None]:
         policy = self.loop.schedule
@@ -190,7 +190,7 @@ def machine_code(
         compiled = seen.recall(loop, known)
         return CompiledSweep(loop, compiled, init=init, xs=xs, values=known), None
     try:
-        compiled = build(_traced(loop, init, xs, known))
+        compiled = build(_traced(loop, init, xs, known), shared=loop.threads > 1)
     except Exception as error:  # whatever a step does with a value that is not there yet
         if loop.compile is True:
             error.add_note(f"while {loop.name} was being compiled, which compile=True asks for")
@@ -255,7 +255,7 @@ def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
     except Unknown:
         return None
     types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
-    return _Seen((loop.name, *loop.about, *types, key), found)
+    return _Seen((loop.name, *loop.about, loop.threads > 1, *types, key), found)
 
 
 def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:

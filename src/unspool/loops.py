@@ -27,6 +27,8 @@ from unspool.tree import Structure, flatten
 
 Policy = str | Schedule
 
+MOST_THREADS = 256
+
 
 def fori_loop(
     lower: int,
@@ -37,6 +39,7 @@ def fori_loop(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    threads: int | None = None,
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -73,6 +76,7 @@ def fori_loop(
         policy=policy,
         memory=memory,
         compile=compile,
+        threads=threads,
         progress=progress,
         about=(lower,),
     )
@@ -89,6 +93,7 @@ def scan(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    threads: int | None = None,
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
@@ -132,6 +137,7 @@ def scan(
         policy=policy,
         memory=memory,
         compile=compile,
+        threads=threads,
         progress=progress,
         about=(inputs_structure,),
         outputs=found,
@@ -264,6 +270,7 @@ def _loop(
     memory: Memory,
     compile: bool | str,
     progress: bool,
+    threads: int | None = None,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
     about: tuple[Any, ...] = (),
@@ -296,7 +303,19 @@ def _loop(
         stepping,
         flat(body),
         [] if outputs is None else outputs,
+        _as_threads(threads),
     )
+
+
+def _as_threads(threads: Any) -> int:
+    if threads is None:
+        return 1
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
+        raise InputError(
+            f"threads={threads!r}: the number of threads that share the steps of a compiled loop is a whole number from "
+            f"1 to {MOST_THREADS}. Leave it out for one."
+        )
+    return int(threads)
 
 
 def _as_mode(compile: bool | str) -> bool | str:

@@ -12,10 +12,12 @@ from typing import Any
 from numba import njit
 
 from unspool.codegen.control import Fields
+from unspool.codegen.crew_code import assign
 from unspool.codegen.fields import field, kernel
 
 ADDRESS = Fields.ADDRESS
 CLASS_OF = Fields.CLASS_OF
+CREW = Fields.CREW
 CTS = Fields.CTS
 CURRENT = Fields.CURRENT
 DEPTH = Fields.DEPTH
@@ -24,6 +26,7 @@ FIRST = Fields.FIRST
 FIRST_RESIDUAL = Fields.FIRST_RESIDUAL
 FOLLOWING = Fields.FOLLOWING
 FORWARD = Fields.FORWARD
+FORWARD_PART = Fields.FORWARD_PART
 FREE = Fields.FREE
 HELD = Fields.HELD
 HELD_BYTES = Fields.HELD_BYTES
@@ -38,10 +41,13 @@ N_KEPT = Fields.N_KEPT
 N_MOVING = Fields.N_MOVING
 N_SLOTS = Fields.N_SLOTS
 N_STATE = Fields.N_STATE
+N_WORDS = Fields.N_WORDS
+OWN = Fields.OWN
 PEAK_BYTES = Fields.PEAK_BYTES
 POOL = Fields.POOL
 REFERENCES = Fields.REFERENCES
 REVERSE = Fields.REVERSE
+REVERSE_PART = Fields.REVERSE_PART
 ROWS = Fields.ROWS
 SLOTS = Fields.SLOTS
 TAPED = Fields.TAPED
@@ -115,6 +121,14 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
 
 
 @njit
+def carry_out(c: Any, function: int, vector: int, part: int) -> int:
+    """Call a kernel, with the crew if there is one."""
+    if c[CREW] != 0:
+        assign(c[CREW], function, vector, part, c[N_WORDS], c[OWN])
+    return kernel(function, vector)
+
+
+@njit
 def step_forward(c: Any, k: int, recording: bool) -> int:
     """One step, which is recorded or not."""
     vector, leaves = field(c[FORWARD], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
@@ -156,7 +170,7 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
         c[TOP] = c[TOP] + 1
     move(c, vector, k, 0, c[N_FORWARD])
     vector[0] = k
-    failed = kernel(kernels[1 if recording else 3 if renewing else 0], c[FORWARD])
+    failed = carry_out(c, kernels[1 if recording else 3 if renewing else 0], c[FORWARD], c[FORWARD_PART])
     for leaf in range(n):
         release(c, current[leaf])
         current[leaf] = following[leaf]
@@ -191,7 +205,7 @@ def step_back(c: Any, k: int) -> int:
             references[following[leaf, 0]] = references[following[leaf, 0]] + 1
     move(c, vector, k, c[N_FORWARD], c[N_MOVING])
     vector[0] = k
-    failed = kernel(kernels[2], c[REVERSE])
+    failed = carry_out(c, kernels[2], c[REVERSE], c[REVERSE_PART])
     for t in range(n_kept):
         let_go(c, taped[row + t])
     for leaf in range(n):
