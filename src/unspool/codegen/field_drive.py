@@ -19,6 +19,7 @@ from unspool.codegen.field_step import Place, room
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.codegen.scalars import where
+from unspool.codegen.shares import CREW
 from unspool.errors import ProgramError
 from unspool.ir.program import Literal
 from unspool.layout import ArrayType
@@ -78,7 +79,7 @@ class FieldDrive:
         self._kept_classes = [self._classes.index(x) for x in kept]
         self._buffers: list[int] = []  # their addresses
         self._control = np.zeros(Fields.LENGTH, np.int64)
-        self._crew_places: list[tuple[str, int]] = []
+        self._shared: dict[str, list[int]] = {}
         self._arrays = self._described()
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
         self._drive = driver().function("drive")
@@ -163,8 +164,8 @@ class FieldDrive:
             return self._drive(c)
         taken = crew.take(self._threads)
         c[Fields.CREW] = taken.address
-        for vector, place in self._crew_places:
-            self._arrays[vector][place] = taken.address
+        for vector, places in self._shared.items():
+            self._arrays[vector][places] = 0, taken.threads, crew.meeting(), taken.address
         try:
             return self._drive(c)
         finally:
@@ -319,11 +320,11 @@ class FieldDrive:
         """Note where the vectors say which part a thread takes; make room for those of the other threads."""
         c, step = self._control, self._step
         n = -(-max(len(forward), len(reverse)) // 8) * 8
-        for vector, places, part in ((forward, step.forward, Fields.FORWARD_PART), (reverse, step.reverse, Fields.REVERSE_PART)):
+        for name, vector, places in (("forward", forward, step.forward), ("reverse", reverse, step.reverse)):
             first = len(vector) - len(places)
-            c[part] = first + places.index(Place("crew", "part"))
-            self._crew_places.append(("forward" if vector is forward else "reverse", first + places.index(Place("crew", "crew"))))
+            self._shared[name] = [first + places.index(Place("crew", key)) for key in CREW]
             vector += [0] * (n - len(vector))
+        c[Fields.FORWARD_PART], c[Fields.REVERSE_PART] = self._shared["forward"][0], self._shared["reverse"][0]
         own = _aligned((self._threads - 1) * n)
         self._keeping.append(own)
         c[Fields.OWN], c[Fields.N_WORDS] = own.ctypes.data, n
@@ -356,7 +357,7 @@ class FieldDrive:
             case "private":
                 array = _aligned(self._threads * prod(place.shape)).view(np.float64)
             case "crew":
-                return {"parts": self._threads, "meet": crew.meeting()}.get(str(place.key), 0)
+                return 0  # until there is one
             case _:
                 return self._function(str(place.key))
         self._keeping.append(array)

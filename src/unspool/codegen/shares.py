@@ -17,6 +17,9 @@ from unspool.codegen.scalars import called
 LEAST_WORK = 100_000
 """Statements, counted once per element, of a nest that is worth sharing: about ten microseconds."""
 
+CREW = "part", "parts", "meet", "crew"
+"""What a kernel is told: the number of the thread, how many there are, where they meet, and the block of their crew."""
+
 ROWS = 16
 """An axis of so many rows is worth cutting in parts."""
 
@@ -28,7 +31,7 @@ class Shares:
     """The parts of one kernel; ``n_shared`` counts its nests that are in parts."""
 
     def __init__(self, slots: Slots) -> None:
-        self._names = {name: slots.crew(name) for name in ("part", "parts", "meet", "crew")}
+        self._names = {name: slots.crew(name) for name in CREW}
         self.n_shared = 0
         self._reading = False  # numbers were read since the threads have met
 
@@ -39,7 +42,7 @@ class Shares:
 
     def declared(self) -> Lines:
         """What a kernel begins with."""
-        return [f"{name} = a[{self._names[name]}]" for name in ("part", "parts")]
+        return [f"{name} = a[{self._names[name]}]" for name in CREW[:2]]
 
     def read(self) -> None:
         """Numbers are being read from memory."""
@@ -47,7 +50,7 @@ class Shares:
 
     def alone(self, lines: Lines) -> Lines:
         """Lines that write, for the first thread."""
-        return self._between(["if part == 0:", *[f"    {line}" for line in lines]])
+        return self._between(["if part == 0:", *[f"    {line}" for line in lines]]) if lines else []
 
     def together(self, lines: Lines) -> Lines:
         """Lines of which each thread does its part."""
@@ -62,6 +65,8 @@ class Shares:
 
 def is_large(box: Box, body: Lines) -> bool:
     """Whether a body takes so long on a box that threads had better share it."""
+    if max(map(extent, box), default=0) < ROWS:
+        return False
     return volume(box) * (len(body) + _FUNCTION * len(called(body))) >= LEAST_WORK
 
 
