@@ -6,6 +6,7 @@ asleep; between loops they are asleep. They hold no lock of Python and never run
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 from functools import cache
@@ -17,12 +18,15 @@ import numpy as np
 from unspool.codegen.control import Crew as Words
 from unspool.codegen.object_code import ObjectCode, load
 
-_SPINS, _YIELDS = 1000, 2000  # looks at a word before a thread falls asleep: 20 to 100 microseconds
+_SPINS, _YIELDS = 1000, 2000
+"""How often a thread looks for a change before it lets others run first, and then before it falls asleep: together one
+or two milliseconds. Threads that fell asleep at once took seven times as long for a loop: who is woken starts on the
+core of the one that wakes him, which then waits for him, and so they go on by turns on one core of two."""
 
 
 @cache
 def _code() -> ObjectCode:
-    return load(files("unspool.codegen").joinpath("crew_code.py").read_text(), ["meet", "serve"])
+    return load(files("unspool.codegen").joinpath("crew_code.py").read_text(), ["meet", "serve", "dismiss"])
 
 
 def meeting() -> int:
@@ -37,7 +41,8 @@ class Crew:
         memory = np.zeros(Words.LENGTH_OF_BLOCK + 8, np.int64)
         start = -memory.ctypes.data % 64 // 8
         self._block = block = memory[start : start + Words.LENGTH_OF_BLOCK]
-        self.threads, self.address = threads, int(block.ctypes.data)
+        self.wanted = self.threads = threads
+        self.address = int(block.ctypes.data)
         library = ctypes.CDLL(None)
 
         def function(name: str) -> int:
@@ -54,38 +59,54 @@ class Crew:
         library.pthread_mutex_init(ctypes.c_void_p(int(block[Words.MUTEX])), None)
         library.pthread_cond_init(ctypes.c_void_p(int(block[Words.CONDITION])), None)
         serve = _code().function("serve")
-        for number in range(1, threads):
-            Thread(target=serve, args=(block,), name=f"unspool crew {number}", daemon=True).start()
+        self._others = [Thread(target=serve, args=(block,), name=f"unspool crew {k}", daemon=True) for k in range(1, threads)]
+        for number, thread in enumerate(self._others, 1):
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads to give
+                self.threads, self._others = number, self._others[: number - 1]
+                break
+        block[Words.PARTS] = self.threads
+
+    def dismiss(self) -> None:
+        """Let the other threads end."""
+        _code().function("dismiss")(self._block)
+        for thread in self._others:
+            thread.join()
 
 
 _IDLE: dict[int, list[Crew]] = {}
-_EVERY: list[Crew] = []  # their blocks stay where they are until the process ends
 _LOCK = Lock()
 
 
 def take(threads: int) -> Crew:
-    """A crew that nobody else works with."""
+    """A crew of so many threads, or of as many as there can be, that nobody else works with."""
     with _LOCK:
-        idle = _IDLE.setdefault(threads, [])
-        if not idle:
-            idle.append(Crew(threads))
-            _EVERY.append(idle[-1])
-        return idle.pop()
+        idle = _IDLE.get(threads)
+        return idle.pop() if idle else Crew(threads)
 
 
 def give(crew: Crew) -> None:
-    """Give a crew back, in which all threads wait for work."""
+    """Give a crew back, whose threads wait for work."""
     with _LOCK:
-        if crew in _EVERY:
-            _IDLE[crew.threads].append(crew)
+        _IDLE.setdefault(crew.wanted, []).append(crew)
 
 
-def _forget() -> None:
-    """In a forked process there are no threads but the one that forked."""
+def _dismiss() -> None:
+    """Let all threads end that wait for work: before the process ends, or before a fork, of which the child would have
+    none of them."""
+    with _LOCK:
+        while _IDLE:
+            for crew in _IDLE.popitem()[1]:
+                crew.dismiss()
+
+
+def _renew() -> None:
+    """In the child of a fork: whoever held the lock is not there."""
     global _LOCK
     _LOCK = Lock()
     _IDLE.clear()
-    _EVERY.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(before=_dismiss, after_in_child=_renew)
+atexit.register(_dismiss)

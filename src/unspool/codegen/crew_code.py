@@ -84,6 +84,13 @@ def meet(b: Any) -> int:
     return 0
 
 
+def dismiss(b: Any) -> int:
+    """A job without a function, after which the other threads end."""
+    b[FUNCTION] = 0
+    tell(b, JOB)
+    return 0
+
+
 def serve(b: Any) -> int:
     """The life of a thread: do the part of its number in every job, until there is one without a function."""
     number = add(b, TICKET, 1)
@@ -95,8 +102,8 @@ def serve(b: Any) -> int:
             return 0
         n = b[LENGTH]
         own = b[OWN] + 8 * n * (number - 1)
-        mine, all_ = field(own, "i64[:]", 64), field(b[VECTOR], "i64[:]", 64)
+        vector, copy = field(b[VECTOR], "i64[:]", 64), field(own, "i64[:]", 64)
         for k in range(n):
-            mine[k] = all_[k]
-        mine[b[PART]] = number
+            copy[k] = vector[k]
+        copy[b[PART]] = number
         kernel(b[FUNCTION], own)
