@@ -312,8 +312,8 @@ def _as_threads(threads: Any) -> int:
         return 1
     if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
         raise InputError(
-            f"threads={threads!r}: the number of threads that share the steps of a compiled loop is a whole number from "
-            f"1 to {MOST_THREADS}. Leave it out for one."
+            f"threads={threads!r}: the threads that share the steps of a compiled loop are a whole number from 1 to "
+            f"{MOST_THREADS}. Leave it out for one."
         )
     return int(threads)
 

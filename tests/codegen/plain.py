@@ -25,6 +25,7 @@ from tests.codegen.elementary import elementary
 from tests.oracles import same_bits
 from unspool import compiled, value_and_grad
 from unspool.codegen import build, field_drive
+from unspool.codegen.control import Crew, Trials
 from unspool.schedules import Revolve
 from unspool.stores import arena
 
@@ -121,7 +122,9 @@ class Turns:
 
     def __init__(self, order: Sequence[int]) -> None:
         self.order, self.threads = order, len(order)
-        self.address = next(_NEXT)
+        self._block = np.zeros(Crew.LENGTH, np.int64)
+        self._block[[Crew.PARTS, Crew.ALONE + Crew.PARTS]] = self.threads, 1
+        self.address = int(self._block.ctypes.data)
         self._ready = [threading.Semaphore(0) for _ in order]
         self._others: list[threading.Thread] = []
         self._at_work: set[int] = set()
@@ -185,9 +188,15 @@ _TURN = threading.local()
 _CREWS: dict[int, Turns] = {}
 
 
-def _meet(_: Any) -> int:
-    _TURN.crew.meet(_TURN.part)
+def _meet(block: Any) -> int:
+    if block[Crew.PARTS] > 1:
+        _TURN.crew.meet(_TURN.part)
     return 0
+
+
+def _now_and_then(trials: Any, number: int, spent: int) -> None:
+    """Every other call of a kernel is shared."""
+    trials[number, Trials.SHARED] = 1 - trials[number, Trials.SHARED]
 
 
 @contextmanager
@@ -213,18 +222,18 @@ class _Numbers(ast.NodeTransformer):
         return ast.Call(ast.Attribute(ast.Name("np", ast.Load()), "float64", ast.Load()), [node], [])
 
 
+_BROUGHT_IN = (
+    r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath|crew_code|atomics) .*|.* = FUNCTIONS.*)$"
+)
+
+
 class Plain:
     """Functions by name, with numbers in the place of their addresses."""
 
     seconds, from_disk, owner = 0.0, False, None
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
-        text = re.sub(
-            r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath|crew_code) .*|.* = FUNCTIONS.*)$",
-            "",
-            text,
-            flags=re.M,
-        )
+        text = re.sub(_BROUGHT_IN, "", text, flags=re.MULTILINE)
         space: dict[str, Any] = {
             "__name__": "plain",
             "math": Mathematics(),
@@ -238,7 +247,10 @@ class Plain:
             "gemm": _gemm,
             "call": _call,
             "kernel": _kernel,
-            "assign": lambda crew, *job: _CREWS[crew].assign(*job),
+            "words": lambda address: ctypes.cast(address, _NUMBER),
+            "now": lambda block: 0,
+            "judge": _now_and_then,
+            "assign": lambda block, *job: _CREWS[ctypes.addressof(block.contents)].assign(*job),
         }
         tree = ast.fix_missing_locations(_Numbers().visit(ast.parse(text)))
         exec(compile(tree, "<plain step>", "exec"), space)

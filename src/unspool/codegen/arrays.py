@@ -85,8 +85,8 @@ class Slots(Protocol):
     def private(self, name: str, shape: Shape) -> Array:
         """Memory that each thread which shares a kernel has to itself; those of all stand in a row."""
 
-    def crew(self, name: str) -> int:
-        """The place of what the threads that share a kernel know: part, parts, meet, crew."""
+    def crew(self) -> int:
+        """The first of four places, one after the other, of what the threads that share a kernel know."""
 
 
 def _position(axis: tuple[int, int, int]) -> str:

@@ -11,7 +11,8 @@ import ctypes
 import os
 from functools import cache
 from importlib.resources import files
-from threading import Lock, Thread
+from threading import RLock, Thread
+from time import CLOCK_MONOTONIC
 
 import numpy as np
 
@@ -38,9 +39,9 @@ class Crew:
     """So many threads, of which the first is the one that calls the driver; ``address`` is that of their block."""
 
     def __init__(self, threads: int) -> None:
-        memory = np.zeros(Words.LENGTH_OF_BLOCK + 8, np.int64)
+        memory = np.zeros(Words.LENGTH + 8, np.int64)
         start = -memory.ctypes.data % 64 // 8
-        self._block = block = memory[start : start + Words.LENGTH_OF_BLOCK]
+        self._block = block = memory[start : start + Words.LENGTH]
         self.wanted = self.threads = threads
         self.address = int(block.ctypes.data)
         library = ctypes.CDLL(None)
@@ -54,12 +55,17 @@ class Crew:
         block[Words.UNLOCK] = function("pthread_mutex_unlock")
         block[Words.WAIT] = function("pthread_cond_wait")
         block[Words.BROADCAST] = function("pthread_cond_broadcast")
+        block[Words.CLOCK], block[Words.CLOCK_KIND] = function("clock_gettime"), CLOCK_MONOTONIC
+        block[Words.TIME] = self.address + 8 * Words.TIME_WORDS
+        block[Words.ALONE + Words.PARTS] = 1
         block[Words.MUTEX] = self.address + 8 * Words.MUTEX_WORDS
         block[Words.CONDITION] = self.address + 8 * Words.CONDITION_WORDS
         library.pthread_mutex_init(ctypes.c_void_p(int(block[Words.MUTEX])), None)
         library.pthread_cond_init(ctypes.c_void_p(int(block[Words.CONDITION])), None)
         serve = _code().function("serve")
-        self._others = [Thread(target=serve, args=(block,), name=f"unspool crew {k}", daemon=True) for k in range(1, threads)]
+        self._others = [
+            Thread(target=serve, args=(block,), name=f"unspool crew {k}", daemon=True) for k in range(1, threads)
+        ]
         for number, thread in enumerate(self._others, 1):
             try:
                 thread.start()
@@ -76,7 +82,7 @@ class Crew:
 
 
 _IDLE: dict[int, list[Crew]] = {}
-_LOCK = Lock()
+_LOCK = RLock()
 
 
 def take(threads: int) -> Crew:
@@ -101,12 +107,11 @@ def _dismiss() -> None:
                 crew.dismiss()
 
 
-def _renew() -> None:
-    """In the child of a fork: whoever held the lock is not there."""
-    global _LOCK
-    _LOCK = Lock()
-    _IDLE.clear()
+def _fork_begins() -> None:
+    _LOCK.acquire()  # so that no other thread holds it, which the child would not have
+    _dismiss()
 
 
-os.register_at_fork(before=_dismiss, after_in_child=_renew)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_fork_begins, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 atexit.register(_dismiss)

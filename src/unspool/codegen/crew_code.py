@@ -6,30 +6,43 @@ from typing import Any
 
 from numba import njit
 
-from unspool.codegen.atomics import add, look, outside, pause, words
-from unspool.codegen.control import Crew
+from unspool.codegen.atomics import add, look, outside, pause
+from unspool.codegen.control import Crew, Trials
 from unspool.codegen.fields import field, kernel
 
+ALONE = Trials.ALONE
+BACK = Trials.BACK
 BROADCAST = Crew.BROADCAST
+CLOCK = Crew.CLOCK
+CLOCK_KIND = Crew.CLOCK_KIND
 CONDITION = Crew.CONDITION
 COUNT = Crew.COUNT
+DONE = Trials.DONE
 FUNCTION = Crew.FUNCTION
 JOB = Crew.JOB
-LENGTH = Crew.LENGTH
+LENGTH = Trials.LENGTH
 LOCK = Crew.LOCK
 MUTEX = Crew.MUTEX
 OWN = Crew.OWN
 PART = Crew.PART
 PARTS = Crew.PARTS
 PHASE = Crew.PHASE
+SHARED = Trials.SHARED
 SLEEPERS = Crew.SLEEPERS
+SPENT = Trials.SPENT
 SPINS = Crew.SPINS
 TICKET = Crew.TICKET
+TIME = Crew.TIME
 UNLOCK = Crew.UNLOCK
 VECTOR = Crew.VECTOR
 WAIT = Crew.WAIT
 YIELD = Crew.YIELD
+WORDS = Crew.WORDS
 YIELDS = Crew.YIELDS
+
+TRIAL = Trials.TRIAL
+FIRST_BACK = Trials.FIRST_BACK
+LAST_BACK = Trials.LAST_BACK
 
 
 @njit
@@ -65,16 +78,49 @@ def wait(b: Any, place: int, seen: int) -> None:
 
 
 @njit
-def assign(crew: int, function: int, vector: int, part: int, n: int, own: int) -> None:
+def now(b: Any) -> int:
+    """Nanoseconds of a clock."""
+    outside(b[CLOCK], b[CLOCK_KIND], b[TIME])
+    time = field(b[TIME], "i64[:]", 64)
+    return time[0] * 1_000_000_000 + time[1]
+
+
+@njit
+def judge(t: Any, k: int, spent: int) -> None:
+    """Note how long a call has taken, and decide about those that follow.
+
+    Calls are shared as long as their mean stays below the least that one took without; else some are not, eight times
+    as many from time to time. So sharing costs little where it does not pay, as where other processes use the cores.
+    """
+    t[k, DONE] = t[k, DONE] + 1
+    if t[k, SHARED] == 0:
+        t[k, ALONE] = spent if t[k, ALONE] == 0 else min(spent, t[k, ALONE])
+    elif t[k, DONE] > 1:  # the first call may have to wake the others
+        t[k, SPENT] = t[k, SPENT] + spent
+    if t[k, DONE] < t[k, LENGTH]:
+        return
+    if t[k, SHARED] == 0:
+        t[k, SHARED], t[k, LENGTH] = 1, TRIAL
+    elif t[k, SPENT] < (TRIAL - 1) * t[k, ALONE]:
+        t[k, BACK] = FIRST_BACK
+    else:
+        t[k, SHARED], t[k, LENGTH] = 0, t[k, BACK]
+        t[k, BACK] = min(8 * t[k, BACK], LAST_BACK)
+    t[k, DONE], t[k, SPENT] = 0, 0
+
+
+@njit
+def assign(b: Any, function: int, vector: int, part: int, n: int, own: int) -> None:  # noqa: PLR0917
     """Give the other threads work: a kernel, and its vector of n words, of which each takes a copy to ``own`` with its
     number in place of the part."""
-    b = words(crew)
-    b[FUNCTION], b[VECTOR], b[PART], b[LENGTH], b[OWN] = function, vector, part, n, own
+    b[FUNCTION], b[VECTOR], b[PART], b[WORDS], b[OWN] = function, vector, part, n, own
     tell(b, JOB)
 
 
 def meet(b: Any) -> int:
     """Wait until all threads of the crew are here."""
+    if b[PARTS] == 1:
+        return 0
     phase = look(b, PHASE)
     if add(b, COUNT, 1) == b[PARTS] - 1:
         add(b, COUNT, -b[PARTS])
@@ -100,7 +146,7 @@ def serve(b: Any) -> int:
         job += 1
         if b[FUNCTION] == 0:
             return 0
-        n = b[LENGTH]
+        n = b[WORDS]
         own = b[OWN] + 8 * n * (number - 1)
         vector, copy = field(b[VECTOR], "i64[:]", 64), field(own, "i64[:]", 64)
         for k in range(n):

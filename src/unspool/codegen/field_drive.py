@@ -14,7 +14,7 @@ import numpy as np
 from unspool.adjoint.residuals import RESIDUAL
 from unspool.codegen import crew
 from unspool.codegen.arrays import Call
-from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
+from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields, Trials
 from unspool.codegen.field_step import Place, room
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
@@ -79,7 +79,6 @@ class FieldDrive:
         self._kept_classes = [self._classes.index(x) for x in kept]
         self._buffers: list[int] = []  # their addresses
         self._control = np.zeros(Fields.LENGTH, np.int64)
-        self._shared: dict[str, list[int]] = {}
         self._arrays = self._described()
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
         self._drive = driver().function("drive")
@@ -164,8 +163,6 @@ class FieldDrive:
             return self._drive(c)
         taken = crew.take(self._threads)
         c[Fields.CREW] = taken.address
-        for vector, places in self._shared.items():
-            self._arrays[vector][places] = 0, taken.threads, crew.meeting(), taken.address
         try:
             return self._drive(c)
         finally:
@@ -314,17 +311,19 @@ class FieldDrive:
                 ],
                 np.int64,
             ),
+            "trials": np.tile(np.array([1, Trials.TRIAL, 0, 0, 0, Trials.FIRST_BACK]), (4, 1)),
         }
 
     def _share(self, forward: list[int], reverse: list[int]) -> None:
         """Note where the vectors say which part a thread takes; make room for those of the other threads."""
         c, step = self._control, self._step
         n = -(-max(len(forward), len(reverse)) // 8) * 8
-        for name, vector, places in (("forward", forward, step.forward), ("reverse", reverse, step.reverse)):
-            first = len(vector) - len(places)
-            self._shared[name] = [first + places.index(Place("crew", key)) for key in CREW]
+        for vector, places, part in (
+            (forward, step.forward, Fields.FORWARD_PART),
+            (reverse, step.reverse, Fields.REVERSE_PART),
+        ):
+            c[part] = len(vector) - len(places) + places.index(Place("crew", CREW[0]))
             vector += [0] * (n - len(vector))
-        c[Fields.FORWARD_PART], c[Fields.REVERSE_PART] = self._shared["forward"][0], self._shared["reverse"][0]
         own = _aligned((self._threads - 1) * n)
         self._keeping.append(own)
         c[Fields.OWN], c[Fields.N_WORDS] = own.ctypes.data, n
@@ -357,7 +356,7 @@ class FieldDrive:
             case "private":
                 array = _aligned(self._threads * prod(place.shape)).view(np.float64)
             case "crew":
-                return 0  # until there is one
+                return crew.meeting() if place.key == "meet" else 0
             case _:
                 return self._function(str(place.key))
         self._keeping.append(array)

@@ -11,8 +11,9 @@ from typing import Any
 
 from numba import njit
 
-from unspool.codegen.control import Fields
-from unspool.codegen.crew_code import assign
+from unspool.codegen.atomics import words
+from unspool.codegen.control import Crew, Fields, Trials
+from unspool.codegen.crew_code import assign, judge, now
 from unspool.codegen.fields import field, kernel
 
 ADDRESS = Fields.ADDRESS
@@ -52,8 +53,13 @@ ROWS = Fields.ROWS
 SLOTS = Fields.SLOTS
 TAPED = Fields.TAPED
 TOP = Fields.TOP
+TRIALS = Fields.TRIALS
 WITHIN = Fields.WITHIN
 WORK = Fields.WORK
+
+ALONE = Crew.ALONE
+PARTS = Crew.PARTS
+SHARED = Trials.SHARED
 
 
 @njit
@@ -121,11 +127,21 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
 
 
 @njit
-def carry_out(c: Any, function: int, vector: int, part: int) -> int:
-    """Call a kernel, with the crew if there is one."""
-    if c[CREW] != 0:
-        assign(c[CREW], function, vector, part, c[N_WORDS], c[OWN])
-    return kernel(function, vector)
+def carry_out(c: Any, number: int, vector: int, part: int) -> int:
+    """Call a kernel, and share it with the crew if there is one and that pays."""
+    kernels = field(c[KERNELS], "i64[:]", 64)
+    if c[CREW] == 0:
+        return kernel(kernels[number], vector)
+    block, trials, a = words(c[CREW]), field(c[TRIALS], "i64[:, 6]", 64), field(vector, "i64[:]", 64)
+    begin = now(block)
+    if trials[number, SHARED] != 0:
+        a[part + 1], a[part + 3] = block[PARTS], c[CREW]
+        assign(block, kernels[number], vector, part, c[N_WORDS], c[OWN])
+    else:
+        a[part + 1], a[part + 3] = 1, c[CREW] + 8 * ALONE
+    failed = kernel(kernels[number], vector)
+    judge(trials, number, now(block) - begin)
+    return failed
 
 
 @njit
@@ -170,7 +186,7 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
         c[TOP] = c[TOP] + 1
     move(c, vector, k, 0, c[N_FORWARD])
     vector[0] = k
-    failed = carry_out(c, kernels[1 if recording else 3 if renewing else 0], c[FORWARD], c[FORWARD_PART])
+    failed = carry_out(c, 1 if recording else 3 if renewing else 0, c[FORWARD], c[FORWARD_PART])
     for leaf in range(n):
         release(c, current[leaf])
         current[leaf] = following[leaf]
@@ -183,7 +199,7 @@ def step_back(c: Any, k: int) -> int:
     vector, leaves = field(c[REVERSE], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
     address, references = field(c[ADDRESS], "i64[:]", 64), field(c[REFERENCES], "i64[:]", 64)
     cts, following = field(c[CTS], "i64[:, 2]", 64), field(c[FOLLOWING], "i64[:, 2]", 64)
-    taped, kernels = field(c[TAPED], "i64[:]", 64), field(c[KERNELS], "i64[:]", 64)
+    taped = field(c[TAPED], "i64[:]", 64)
     n, n_kept = c[N_STATE], c[N_KEPT]
     c[TOP] = c[TOP] - 1
     row = c[TOP] * n_kept
@@ -205,7 +221,7 @@ def step_back(c: Any, k: int) -> int:
             references[following[leaf, 0]] = references[following[leaf, 0]] + 1
     move(c, vector, k, c[N_FORWARD], c[N_MOVING])
     vector[0] = k
-    failed = carry_out(c, kernels[2], c[REVERSE], c[REVERSE_PART])
+    failed = carry_out(c, 2, c[REVERSE], c[REVERSE_PART])
     for t in range(n_kept):
         let_go(c, taped[row + t])
     for leaf in range(n):

@@ -21,7 +21,7 @@ from unspool.codegen.fuse import Fusion, kind_of, work
 from unspool.codegen.indices import Shape, size
 from unspool.codegen.nests import Kernel
 from unspool.codegen.scalars import check_sizes, check_types, imported, where
-from unspool.codegen.shares import Shares
+from unspool.codegen.shares import CREW, Shares
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
 from unspool.ir.simplify import drop_dead
@@ -96,9 +96,10 @@ class Places:
         """Memory that each thread of a crew has to itself while a kernel runs."""
         return Array(name, shape, self.place(Place("private", name, shape)))
 
-    def crew(self, name: str) -> int:
-        """The place of a number or an address that the threads of a crew need."""
-        return self.place(Place("crew", name))
+    def crew(self) -> int:
+        """The first of four places, one after the other, of what the threads of a crew know."""
+        first, *_ = [self.place(Place("crew", name)) for name in CREW]
+        return first
 
 
 PASSED, NEGATED, REPLACED = range(3)

@@ -344,9 +344,10 @@ class Kernel:
         strips = [box for box, inside in parts if not inside]
         border = self._body(placed, Scope(Code(f"{letter}s"), None, domain, group)) if strips else []
         shares = self.shares if any(is_large(box, body) for box, body in wide) else None
-        cut = list if shares is None else part_of
-        lines = [line for box, body in wide for line in nested_loops(cut(box), body)]
-        lines += strip_loops([*map(cut, strips)], border) if strips else []
+        cut = [box if shares is None else part_of(box) for box, _ in wide]
+        lines = [line for bounds, (_, body) in zip(cut, wide, strict=True) for line in nested_loops(bounds, body)]
+        if strips:
+            lines += strip_loops([box if shares is None else part_of(box) for box in strips], border)
         self.write(lines, shares)
 
     def _update(self, update: Update) -> None:
@@ -379,8 +380,8 @@ class Kernel:
         return [declaration for name, declaration in self._declarations() if name in used]
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
-        own = [array for array in (self.lane_array, self.own_lanes, self.failure) if array is not None]
-        every = [*own, *self.transposed.values(), *self.arrays.values(), *self._unsigned.values()]
+        few = [array for array in (self.lane_array, self.own_lanes, self.failure) if array is not None]
+        every = [*few, *self.transposed.values(), *self.arrays.values(), *self._unsigned.values()]
         every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
             own = f" + part * {8 * prod(array.shape)}" if array is self.own_lanes else ""

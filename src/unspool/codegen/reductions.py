@@ -99,11 +99,12 @@ def write_reduction(
     ]
     ends = [*halves * (width > 1), f"{place} = {lanes}[0]"]
     if shares is not None and by_lanes:
-        (bounds,) = part_of(((0, LANES),))
+        ((low, high),) = part_of(((0, LANES),))
         lines = [*lines, shares.meeting, *shares.alone(ends)]
-        kernel.write([f"lane0, lane1 = {', '.join(bounds)}", *nested_loops(domain, lines, outer)], shares)
+        kernel.write([f"lane0, lane1 = {low}, {high}", *nested_loops(domain, lines, outer)], shares)
         return
-    kernel.write(nested_loops(part_of(domain, outer) if by_rows else domain, [*lines, *ends], outer), shares if by_rows else None)
+    lines = nested_loops(part_of(domain, outer) if by_rows else domain, [*lines, *ends], outer)
+    kernel.write(lines, shares if by_rows else None)
 
 
 def _lanes(kernel: Kernel) -> Array:

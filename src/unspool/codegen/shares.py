@@ -31,18 +31,18 @@ class Shares:
     """The parts of one kernel; ``n_shared`` counts its nests that are in parts."""
 
     def __init__(self, slots: Slots) -> None:
-        self._names = {name: slots.crew(name) for name in CREW}
+        self._first = slots.crew()
         self.n_shared = 0
         self._reading = False  # numbers were read since the threads have met
 
     @property
     def meeting(self) -> str:
         """The statement with which a thread waits for the others."""
-        return f"kernel(a[{self._names['meet']}], a[{self._names['crew']}])"
+        return f"kernel(a[{self._first + 2}], a[{self._first + 3}])"
 
     def declared(self) -> Lines:
         """What a kernel begins with."""
-        return [f"{name} = a[{self._names[name]}]" for name in CREW[:2]]
+        return [f"{name} = a[{self._first + k}]" for k, name in enumerate(CREW[:2])]
 
     def read(self) -> None:
         """Numbers are being read from memory."""
@@ -82,5 +82,3 @@ def part_of(box: Box, axes: Sequence[int] | None = None) -> list[tuple[str, str]
     before = f"{low} + " * (low > 0)
     bounds[axis] = before + start, before + (f"min({stop}, {extent(box[axis])})" if unit > 1 else stop)
     return bounds
-
-
