@@ -28,6 +28,7 @@ from unspool.tree import Structure, flatten
 Policy = str | Schedule
 
 MOST_THREADS = 256
+"""That can share a step."""
 
 
 def fori_loop(
@@ -47,8 +48,10 @@ def fori_loop(
     ``init_val`` is an array or any nest of arrays; ``body_fun`` returns the same structure, shapes and dtypes. Arrays
     that the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a
     `Schedule`, or "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same
-    to the last bit. ``progress`` shows a bar. Raises `StateError` when the state changes its type, `ReplayError` when
-    a step does not repeat itself, and whatever the body raises, with the step number added.
+    to the last bit. ``progress`` shows a bar. ``threads`` (from 1 to 256; None is 1) share the large loops of a
+    compiled step, with the same bits for any number of them; loops on a few numbers and on the tape take one. Raises
+    `StateError` when the state changes its type, `ReplayError` when a step does not repeat itself, `InputError` for
+    another number of threads, and whatever the body raises, with the step number added.
 
     >>> import numpy as np, unspool
     >>> def decayed(rate):
@@ -100,7 +103,7 @@ def scan(
 
     ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients
     go to ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it.
-    ``policy`` and ``progress`` are those of `fori_loop`.
+    ``policy``, ``threads`` and ``progress`` are those of `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def walk(forces):

@@ -42,4 +42,4 @@ class Trials:
     """What is known of the calls of one kernel: whether they are shared, and how long they take."""
 
     (SHARED, LENGTH, DONE, SPENT, ALONE, BACK) = range(6)
-    TRIAL, FIRST_BACK, LAST_BACK = 16, 4, 8192  # calls that are shared or not, before that is thought over
+    TRIAL, FIRST_BACK, LAST_BACK = 16, 4, 2048  # calls that are shared or not, before that is thought over
