@@ -558,7 +558,7 @@ def _text(step: FieldStep, kernel: Kernel, before: Lines) -> Lines:
     numbered = ["step = float(a[0])"] if any("step" in line for line in body) else []
     parts: Lines = []
     if kernel.shares is not None:
-        parts = kernel.shares.declared()
+        parts, body = kernel.shares.declared(), [*body, *kernel.shares.last()]
         step.n_shared += kernel.shares.n_shared
     lines = [*before, *numbered, *parts, *kernel.declared(body), *body, "return 0"]
     return [f"def {kernel.name}(a):", *[f"    {line}" for line in lines], "", ""]

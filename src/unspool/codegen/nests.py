@@ -219,9 +219,9 @@ class Kernel:
         """Write down the statements on numbers so far."""
         lines = [*map(str, self._scope.code.statements[self._flushed :])]
         self._flushed = len(self._scope.code.statements)
-        self.lines += lines
         if self.shares is not None and lines:
-            self.shares.read()
+            self.lines += self.shares.reading()
+        self.lines += lines
 
     def write(self, lines: Lines, shares: Shares | None = None) -> None:
         """Lines that write memory; with shares each thread does its part of them."""
@@ -238,8 +238,8 @@ class Kernel:
         self.failure = self.failure or self.slots.scratch(f"{self.name}_failed", (1,))
         failed = f"{self.failure.name}[0]"
         self.write([f"{failed} = float({call})"])
+        self.lines += self.shares.reading()
         self.lines += [f"if {failed} != 0.0:", *[f"    {line}" for line in self.leaving(1)]]
-        self.shares.read()
 
     def leaving(self, status: int) -> Lines:
         """Stop, and say why."""

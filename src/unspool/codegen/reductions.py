@@ -10,7 +10,7 @@ from unspool.codegen.arrays import Array
 from unspool.codegen.boxes import Box, nested_loops
 from unspool.codegen.indices import Index, Shape, identity
 from unspool.codegen.scope import Scope
-from unspool.codegen.shares import ROWS, is_large, part_of
+from unspool.codegen.shares import ROWS, for_the_first, is_large, part_of
 from unspool.codegen.statements import Code, Operand, text
 from unspool.ir.program import Equation, Var
 
@@ -100,7 +100,7 @@ def write_reduction(
     ends = [*halves * (width > 1), f"{place} = {lanes}[0]"]
     if shares is not None and by_lanes:
         ((low, high),) = part_of(((0, LANES),))
-        lines = [*lines, shares.meeting, *shares.alone(ends)]
+        lines = [*lines, shares.meeting, *for_the_first(ends), *[shares.meeting] * bool(outer)]
         kernel.write([f"lane0, lane1 = {low}, {high}", *nested_loops(domain, lines, outer)], shares)
         return
     lines = nested_loops(part_of(domain, outer) if by_rows else domain, [*lines, *ends], outer)

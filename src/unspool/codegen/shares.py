@@ -9,6 +9,7 @@ than by one thread, so the bits are the same for any number of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 from unspool.codegen.arrays import Slots
 from unspool.codegen.boxes import Box, Lines, extent, volume
@@ -27,13 +28,21 @@ _LINE = 64 // 8  # elements of a cache line
 _FUNCTION = 10  # statements that a call takes as long as
 
 
+class Writers(Enum):
+    """Who has written memory."""
+
+    NOBODY, FIRST, ALL = range(3)
+
+
 class Shares:
     """The parts of one kernel; ``n_shared`` counts its nests that are in parts."""
 
     def __init__(self, slots: Slots) -> None:
         self._first = slots.crew()
         self.n_shared = 0
-        self._reading = False  # numbers were read since the threads have met
+        self._written = Writers.NOBODY  # since the threads have met
+        self._read = False  # numbers, by all
+        self._have_met = False
 
     @property
     def meeting(self) -> str:
@@ -44,23 +53,39 @@ class Shares:
         """What a kernel begins with."""
         return [f"{name} = a[{self._first + k}]" for k, name in enumerate(CREW[:2])]
 
-    def read(self) -> None:
-        """Numbers are being read from memory."""
-        self._reading = True
+    def reading(self) -> Lines:
+        """What comes before numbers are read from memory."""
+        lines = self._meet() if self._written is not Writers.NOBODY else []
+        self._read = True
+        return lines
 
     def alone(self, lines: Lines) -> Lines:
         """Lines that write, for the first thread."""
-        return self._between(["if part == 0:", *[f"    {line}" for line in lines]]) if lines else []
+        if not lines:
+            return []
+        before = self._meet() if self._read or self._written is Writers.ALL else []
+        self._written = Writers.FIRST
+        return [*before, *for_the_first(lines)]
 
     def together(self, lines: Lines) -> Lines:
         """Lines of which each thread does its part."""
         self.n_shared += 1
-        return self._between(lines)
+        before = self._meet() if self._read or self._written is not Writers.NOBODY else []
+        self._written = Writers.ALL
+        return [*before, *lines]
 
-    def _between(self, lines: Lines) -> Lines:
-        before = [self.meeting] * self._reading
-        self._reading = False
-        return [*before, *lines, self.meeting]
+    def last(self) -> Lines:
+        """How a kernel ends: the first thread, once it has returned, frees the memory or gives other work."""
+        return self._meet() if self._read or self._written is Writers.ALL or not self._have_met else []
+
+    def _meet(self) -> Lines:
+        self._written, self._read, self._have_met = Writers.NOBODY, False, True
+        return [self.meeting]
+
+
+def for_the_first(lines: Lines) -> Lines:
+    """Lines that only the first thread carries out."""
+    return ["if part == 0:", *[f"    {line}" for line in lines]]
 
 
 def is_large(box: Box, body: Lines) -> bool:
