@@ -255,7 +255,7 @@ def test_a_crew_is_smaller_where_there_are_no_more_threads() -> None:
 # --- whether it pays --------------------------------------------------------------------------------------------------
 def _shared(times: Any, n: int) -> np.ndarray:
     """Which of n calls are shared, where ``times(k)`` are the nanoseconds of call k alone and shared."""
-    trials = np.array([[1, Trials.TRIAL, 0, 0, 0, Trials.FIRST_BACK]])
+    trials = np.array([Trials.BEGIN])
     found = []
     for k in range(n):
         found.append(bool(trials[0, Trials.SHARED]))
@@ -270,3 +270,4 @@ def test_calls_are_shared_while_that_is_quicker() -> None:
     assert later[:3000].mean() > 0.99
     assert later[3100:6000].mean() < 0.05
     assert later[-8000:].mean() > 0.99
+    assert _shared(lambda k: (100, 10**6), 20_000).sum() < 40  # one call shows it

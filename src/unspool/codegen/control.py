@@ -43,3 +43,4 @@ class Trials:
 
     (SHARED, LENGTH, DONE, SPENT, ALONE, BACK) = range(6)
     TRIAL, FIRST_BACK, LAST_BACK = 16, 4, 2048  # calls that are shared or not, before that is thought over
+    BEGIN = 0, 2, 0, 0, 0, FIRST_BACK  # with two calls in one thread

@@ -97,11 +97,12 @@ def judge(t: Any, k: int, spent: int) -> None:
         t[k, ALONE] = spent if t[k, ALONE] == 0 else min(spent, t[k, ALONE])
     elif t[k, DONE] > 1:  # the first call may have to wake the others
         t[k, SPENT] = t[k, SPENT] + spent
-    if t[k, DONE] < t[k, LENGTH]:
+    pays = t[k, SPENT] < (TRIAL - 1) * t[k, ALONE]
+    if pays and t[k, DONE] < t[k, LENGTH]:
         return
     if t[k, SHARED] == 0:
         t[k, SHARED], t[k, LENGTH] = 1, TRIAL
-    elif t[k, SPENT] < (TRIAL - 1) * t[k, ALONE]:
+    elif pays:
         t[k, BACK] = FIRST_BACK
     else:
         t[k, SHARED], t[k, LENGTH] = 0, t[k, BACK]

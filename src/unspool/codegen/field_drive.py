@@ -311,7 +311,7 @@ class FieldDrive:
                 ],
                 np.int64,
             ),
-            "trials": np.tile(np.array([1, Trials.TRIAL, 0, 0, 0, Trials.FIRST_BACK]), (4, 1)),
+            "trials": np.tile(np.array(Trials.BEGIN), (4, 1)),
         }
 
     def _share(self, forward: list[int], reverse: list[int]) -> None:
