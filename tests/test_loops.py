@@ -1012,3 +1012,24 @@ def test_a_progress_bar_counts_every_step(capsys: pytest.CaptureFixture[str]) ->
     assert "fori_loop" in shown
     assert "14/14" in shown  # 9 evaluations and 5 adjoints
     assert flatten(fori_loop(0, 5, lambda i, u: u, 1.0, progress=True))[0] == [1.0]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.0, True, "2", 257, np.float64(3.0)])
+def test_threads_are_a_number_of_threads(threads: Any) -> None:
+    def step(i: Any, u: Any) -> Any:
+        raise AssertionError("no step may run")
+
+    with pytest.raises(InputError, match=r"threads=.* from 1 to 256"):
+        fori_loop(0, 3, step, X, threads=threads)
+    with pytest.raises(InputError, match=r"threads=.* from 1 to 256"):
+        scan(step, X, np.ones(3), threads=threads)
+
+
+def test_threads_of_loops_that_are_not_compiled_change_nothing() -> None:
+    def loss(u: Any, threads: Any) -> Any:
+        end, ys = scan(lambda u, x: (np.sin(u) * x, u), u, np.array([0.5, 0.7, 0.9]), threads=threads)
+        return np.sum(end) + np.sum(ys)
+
+    expected = grad(loss)(X, None)
+    for threads in (1, np.int64(3), 8):
+        assert same_bits(grad(loss)(X, threads), expected)

@@ -162,7 +162,7 @@ class CompiledSweep:
     def _new_drive(
         self, n: int, xs: Sequence[np.ndarray], tick: Callable[[int], Any] | None = None
     ) -> NumberDrive | FieldDrive:
-        return self._compiled.run(n_steps=n, xs=xs, captures=self.values, tick=tick)
+        return self._compiled.run(n_steps=n, xs=xs, captures=self.values, tick=tick, threads=self.loop.threads)
 
     def _planned(self) -> tuple[Schedule, Plan | None]:
         policy = self.loop.schedule
@@ -296,7 +296,7 @@ def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
     except Unknown:
         return None
     types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
-    return _Seen((loop.name, *loop.about, *types, key), found)
+    return _Seen((loop.name, *loop.about, loop.threads > 1, *types, key), found)
 
 
 def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:
@@ -401,7 +401,7 @@ class _Steps:
                 f"the step of {self.loop.name} branches ({_lines(paths[0])}) and calls Python: all paths would be "
                 "called. Use np.where, or compile=False"
             )
-        compiled = build(adjoint)
+        compiled = build(adjoint, shared=self.loop.threads > 1)
         if self._seen is not None:
             self._seen.note(self.loop, compiled)
         return compiled

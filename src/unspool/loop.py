@@ -64,6 +64,9 @@ class Loop:
     outputs: list[Structure] = field(default_factory=list)
     """The structure of the outputs of a step, once one has run."""
 
+    threads: int = 1
+    """That share the large nests of a compiled step."""
+
     def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
         """The loop as it is carried out from this state."""
         return Steps(

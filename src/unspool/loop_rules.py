@@ -285,6 +285,7 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
         body=loop.body,
         about=("tangent", *loop.about),
         stepping=None if stepping is None else lambda body: moved_step(stepping(body)),
+        threads=loop.threads,
     )
     return tangent, moved
 

@@ -27,6 +27,9 @@ from unspool.tree import Structure, flatten
 
 Policy = str | Schedule
 
+MOST_THREADS = 256
+"""That can share a step."""
+
 
 def fori_loop(
     lower: int,
@@ -37,6 +40,7 @@ def fori_loop(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    threads: int | None = None,
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -44,8 +48,10 @@ def fori_loop(
     ``init_val`` is an array or any nest of arrays; ``body_fun`` returns the same structure, shapes and dtypes. Arrays
     that the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a
     `Schedule`, or "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same
-    to the last bit. ``progress`` shows a bar. Raises `StateError` when the state changes its type, `ReplayError` when
-    a step does not repeat itself, and whatever the body raises, with the step number added.
+    to the last bit. ``progress`` shows a bar. ``threads`` (from 1 to 256; None is 1) share the large loops of a
+    compiled step, with the same bits for any number of them; loops on a few numbers and on the tape take one. Raises
+    `StateError` when the state changes its type, `ReplayError` when a step does not repeat itself, `InputError` for
+    another number of threads, and whatever the body raises, with the step number added.
 
     >>> import numpy as np, unspool
     >>> def decayed(rate):
@@ -73,6 +79,7 @@ def fori_loop(
         policy=policy,
         memory=memory,
         compile=compile,
+        threads=threads,
         progress=progress,
         about=(lower,),
     )
@@ -89,13 +96,14 @@ def scan(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    threads: int | None = None,
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
 
     ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients
     go to ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it.
-    ``policy`` and ``progress`` are those of `fori_loop`.
+    ``policy``, ``threads`` and ``progress`` are those of `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def walk(forces):
@@ -132,6 +140,7 @@ def scan(
         policy=policy,
         memory=memory,
         compile=compile,
+        threads=threads,
         progress=progress,
         about=(inputs_structure,),
         outputs=found,
@@ -268,6 +277,7 @@ def _loop(
     memory: Memory,
     compile: bool | str,
     progress: bool,
+    threads: int | None = None,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
     going: Callable[[list[Any]], bool] | None = None,
@@ -302,7 +312,19 @@ def _loop(
         flat(body),
         going,
         [] if outputs is None else outputs,
+        _as_threads(threads),
     )
+
+
+def _as_threads(threads: Any) -> int:
+    if threads is None:
+        return 1
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
+        raise InputError(
+            f"threads={threads!r}: the threads that share the steps of a compiled loop are a whole number from 1 to "
+            f"{MOST_THREADS}. Leave it out for one."
+        )
+    return int(threads)
 
 
 def _as_mode(compile: bool | str) -> bool | str:

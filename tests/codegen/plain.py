@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tests.codegen.elementary import elementary
 from tests.oracles import same_bits
 from unspool import compiled, value_and_grad
 from unspool.codegen import build, field_drive
+from unspool.codegen.control import Crew, Trials
 from unspool.schedules import Revolve
 from unspool.stores import arena
 
@@ -114,7 +116,102 @@ def _kernel(function: int, address: int) -> int:
     return _FUNCTIONS[function](ctypes.cast(address, _NUMBER))
 
 
-_BROUGHT_IN = r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath) .*|.* = FUNCTIONS.*)$"
+class Turns:
+    """A crew of which one thread runs at a time, from one meeting to the next, always in the same order: whoever reads
+    what others have not written yet, or writes what they have not read, is found out."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self.order, self.threads = order, len(order)
+        self._block = np.zeros(Crew.LENGTH, np.int64)
+        self._block[[Crew.PARTS, Crew.ALONE + Crew.PARTS]] = self.threads, 1
+        self.address = int(self._block.ctypes.data)
+        self._ready = [threading.Semaphore(0) for _ in order]
+        self._others: list[threading.Thread] = []
+        self._at_work: set[int] = set()
+        self._errors: list[BaseException] = []
+        self.jobs = 0
+
+    def assign(self, function: int, vector: int, part: int, n: int, own: int) -> None:
+        """Begin a job, in the thread whose turn it is; come back when it is the turn of this one."""
+        self.finish()
+        self.jobs += 1
+        self._at_work = set(self.order)
+        self._others = [
+            threading.Thread(target=self._run, args=(k, function, vector, part, n, own + 8 * n * (k - 1)))
+            for k in range(1, self.threads)
+        ]
+        for thread in self._others:
+            thread.start()
+        _TURN.crew, _TURN.part = self, 0
+        self._ready[self.order[0]].release()
+        self._ready[0].acquire()
+
+    def _run(self, number: int, function: int, vector: int, part: int, n: int, own: int) -> None:
+        _TURN.crew, _TURN.part = self, number
+        self._ready[number].acquire()
+        try:
+            ctypes.memmove(own, vector, 8 * n)
+            ctypes.cast(own, _NUMBER)[part] = number
+            _kernel(function, own)
+        except BaseException as error:
+            self._errors.append(error)
+        self._leave(number)
+
+    def _next(self, number: int) -> None:
+        place = self.order.index(number)
+        for other in (*self.order[place + 1 :], *self.order[: place + 1]):
+            if other in self._at_work:
+                self._ready[other].release()
+                return
+
+    def _leave(self, number: int) -> None:
+        self._at_work.remove(number)
+        self._next(number)
+
+    def meet(self, number: int) -> None:
+        """The others first."""
+        self._next(number)
+        self._ready[number].acquire()
+
+    def finish(self) -> None:
+        """The job is done: the others have nothing left but to return."""
+        if self._at_work:
+            self._leave(0)
+            for thread in self._others:
+                thread.join(10.0)
+                assert not thread.is_alive(), "a thread waits for others that have left"
+        if self._errors:
+            raise self._errors[0]
+
+
+_TURN = threading.local()
+_CREWS: dict[int, Turns] = {}
+
+
+def _meet(block: Any) -> int:
+    if block[Crew.PARTS] > 1:
+        _TURN.crew.meet(_TURN.part)
+    return 0
+
+
+def _now_and_then(trials: Any, number: int, spent: int) -> None:
+    """Every other call of a kernel is shared."""
+    trials[number, Trials.SHARED] = 1 - trials[number, Trials.SHARED]
+
+
+@contextmanager
+def crews(order: Sequence[int]) -> Iterator[Turns]:
+    """Loops with threads are carried out by a crew in this order."""
+    turns = Turns(order)
+    meeting = next(_NEXT)
+    _CREWS[turns.address], _FUNCTIONS[meeting] = turns, _meet
+    with (
+        patch.object(field_drive.crew, "take", lambda threads: turns),
+        patch.object(field_drive.crew, "give", lambda crew: crew.finish()),
+        patch.object(field_drive.crew, "meeting", lambda: meeting),
+        patch.object(Trials, "BEGIN", (1, 0, 0, 0, 0, 0)),
+    ):
+        yield turns
 
 
 class _Numbers(ast.NodeTransformer):
@@ -126,18 +223,18 @@ class _Numbers(ast.NodeTransformer):
         return ast.Call(ast.Attribute(ast.Name("np", ast.Load()), "float64", ast.Load()), [node], [])
 
 
+_BROUGHT_IN = (
+    r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath|crew_code|atomics) .*|.* = FUNCTIONS.*)$"
+)
+
+
 class Plain:
     """Functions by name, with numbers in the place of their addresses."""
 
     seconds, from_disk, owner = 0.0, False, None
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
-        text = re.sub(
-            r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath) .*|.* = FUNCTIONS.*)$",
-            "",
-            text,
-            flags=re.M,
-        )
+        text = re.sub(_BROUGHT_IN, "", text, flags=re.MULTILINE)
         space: dict[str, Any] = {
             "__name__": "plain",
             "math": Mathematics(),
@@ -151,6 +248,10 @@ class Plain:
             "gemm": _gemm,
             "call": _call,
             "kernel": _kernel,
+            "words": lambda address: ctypes.cast(address, _NUMBER),
+            "now": lambda block: 0,
+            "judge": _now_and_then,
+            "assign": lambda block, *job: _CREWS[ctypes.addressof(block.contents)].assign(*job),
         }
         tree = ast.fix_missing_locations(_Numbers().visit(ast.parse(text)))
         exec(compile(tree, "<plain step>", "exec"), space)

@@ -174,3 +174,24 @@ def test_a_step_is_linked_without_numba_and_eight_processes_share_the_directory(
     assert len({bits for bits, _ in together} | {again[0]}) == 1
     assert again[1] == "False"
     assert not [path for path in (tmp_path / ".cache" / "unspool").iterdir() if path.name.startswith(".")]
+
+
+def test_threads_share_a_step_that_was_linked_without_numba(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import sys
+        import numpy as np, unspool
+        u = np.sin(np.arange(90_000.0)).reshape(300, 300)
+        step = lambda i, u: u - 0.1 * np.roll(u, 1, axis=0) * np.tanh(u) - 0.1 * np.mean(u, axis=1, keepdims=True)
+        loop = lambda u, n: np.sum(unspool.fori_loop(0, 7, step, u, compile=True, threads=n))
+        found = [unspool.grad(loop)(u, n).tobytes() for n in (2, 3)]
+        print(found[0] == found[1], len(found[0]), "numba" in sys.modules)
+        """
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    told = [
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert [process.stdout.split() for process in told] == [["True", "720000", "True"], ["True", "720000", "False"]]
+    assert not any(process.stderr for process in told)

@@ -82,6 +82,12 @@ class Slots(Protocol):
     def call(self, call: Call) -> int:
         """The number of a call of Python."""
 
+    def private(self, name: str, shape: Shape) -> Array:
+        """Memory that each thread which shares a kernel has to itself; those of all stand in a row."""
+
+    def crew(self) -> int:
+        """The first of four places, one after the other, of what the threads that share a kernel know."""
+
 
 def _position(axis: tuple[int, int, int]) -> str:
     d, scale, offset = axis

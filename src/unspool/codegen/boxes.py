@@ -20,7 +20,7 @@ def nested_loops(bounds: Sequence[tuple[Any, Any]], body: Lines, axes: Sequence[
     return [*lines, *[f"{'    ' * len(chosen)}{line}" for line in body]]
 
 
-def strip_loops(boxes: list[Box], body: Lines) -> Lines:
+def strip_loops(boxes: Sequence[Sequence[tuple[Any, Any]]], body: Lines) -> Lines:
     """Loops over several boxes around one body."""
     axes = range(len(boxes[0]))
     bounds = ", ".join([f"({', '.join([f'{a}, {b}' for a, b in box])})" for box in boxes])

@@ -36,8 +36,8 @@ class CompiledNumbers:
         """Bytes that a recorded step keeps."""
         return self.state_bytes
 
-    def run(self, **given: Any) -> NumberDrive:
-        """A run of a loop of these steps; `NumberDrive` says of what."""
+    def run(self, *, threads: int = 1, **given: Any) -> NumberDrive:
+        """A run of a loop of these steps, in one thread; `NumberDrive` says of what."""
         return NumberDrive(self, **given)
 
 
@@ -68,22 +68,23 @@ class CompiledFields:
 
 Compiled = CompiledNumbers | CompiledFields
 
-_BUILT: OrderedDict[bytes, Compiled] = OrderedDict()
+_BUILT: OrderedDict[tuple[bytes, bool], Compiled] = OrderedDict()
 _LOCK = Lock()
 _MOST = 64
 
 
 def is_built(adjoint: Adjoint) -> bool:
     """Whether a step with this content has been compiled before."""
-    return adjoint.content in _BUILT
+    return any((adjoint.content, shared) in _BUILT for shared in (False, True))
 
 
-def build(adjoint: Adjoint) -> Compiled:
-    """The machine code of a step; steps that compute the same share it. Raises `UnsupportedError`."""
-    content = adjoint.content
+def build(adjoint: Adjoint, *, shared: bool = False) -> Compiled:
+    """The machine code of a step, which may be for a crew of threads; steps that compute the same share it. Raises
+    `UnsupportedError`."""
+    content = adjoint.content, shared
     with _LOCK:
         if content not in _BUILT:
-            _BUILT[content] = _numbers(adjoint) or _fields(adjoint)
+            _BUILT[content] = _numbers(adjoint) or _fields(adjoint, shared)
             if len(_BUILT) > _MOST:
                 _BUILT.popitem(last=False)
         _BUILT.move_to_end(content)
@@ -101,7 +102,7 @@ def _numbers(adjoint: Adjoint) -> CompiledNumbers | None:
     return CompiledNumbers(adjoint, source, code, sum(t.nbytes for t in adjoint.state), source.count(" = "))
 
 
-def _fields(adjoint: Adjoint) -> CompiledFields:
-    step = field_step(adjoint)
+def _fields(adjoint: Adjoint, shared: bool) -> CompiledFields:
+    step = field_step(adjoint, shared=shared)
     code = load(step.text, step.kernels)
     return CompiledFields(step, code, sum(room(t) for t in adjoint.state), *step.taped_bytes())

@@ -13,7 +13,8 @@ class Fields:
     (CURRENT, CTS, FOLLOWING, TAPED, SLOTS, HELD, KERNELS, HOLDS) = range(11, 19)
     (FIRST, END, WITHIN, WORK, N_STATE, N_KEPT, N_CLASSES, N_FORWARD, N_MOVING, FIRST_RESIDUAL) = range(19, 29)
     (TOP, DEPTH, N_SLOTS, HELD_BYTES, PEAK_BYTES) = range(29, 34)
-    LENGTH = 34
+    (CREW, OWN, N_WORDS, FORWARD_PART, REVERSE_PART, TRIALS) = range(34, 40)
+    LENGTH = 40
 
 
 class Numbers:
@@ -23,3 +24,23 @@ class Numbers:
     (ADVANCE, RECORD, UNDO, ROWS, SLOTS, HELD) = range(12, 18)
     (FIRST, END, WITHIN, WORK, N_STATE, N_SLOTS, DEPTH) = range(18, 25)
     LENGTH = 25
+
+
+class Crew:
+    """The block that the threads of a crew share; what changes often stands in cache lines of its own."""
+
+    JOB, PHASE, COUNT, SLEEPERS, TICKET = range(0, 40, 8)
+    (FUNCTION, VECTOR, WORDS, PART, OWN, PARTS, SPINS, YIELDS) = range(40, 48)
+    (LOCK, UNLOCK, WAIT, BROADCAST, YIELD, MUTEX, CONDITION) = range(48, 55)
+    (CLOCK, CLOCK_KIND, TIME) = range(56, 59)
+    TIME_WORDS, MUTEX_WORDS, CONDITION_WORDS = 60, 64, 80  # where those stand, with room for any C library
+    ALONE = 96  # a second block, of a crew of one
+    LENGTH = 152
+
+
+class Trials:
+    """What is known of the calls of one kernel: whether they are shared, and how long they take."""
+
+    (SHARED, LENGTH, DONE, SPENT, ALONE, BACK) = range(6)
+    TRIAL, FIRST_BACK, LAST_BACK = 16, 4, 2048  # calls that are shared or not, before that is thought over
+    BEGIN = 0, 2, 0, 0, 0, FIRST_BACK  # with two calls in one thread

@@ -6,17 +6,20 @@ import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unspool.adjoint.residuals import RESIDUAL
+from unspool.codegen import crew
 from unspool.codegen.arrays import Call
-from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields
+from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields, Trials
 from unspool.codegen.field_step import Place, room
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.codegen.scalars import where
+from unspool.codegen.shares import CREW
 from unspool.errors import ProgramError
 from unspool.ir.program import Literal
 from unspool.layout import ArrayType
@@ -51,12 +54,14 @@ class FieldDrive:
         xs: Sequence[np.ndarray],
         captures: Sequence[Any],
         tick: Callable[[int], None] | None = None,
+        threads: int = 1,
     ) -> None:
         self._step = step = compiled.step
         self._compiled = compiled
         self._adjoint = adjoint = step.adjoint
         self.n_steps = n_steps
         self._tick = tick
+        self._threads = threads if step.n_shared else 1
         self._error: BaseException | None = None
         self._xs = [np.ascontiguousarray(x) for x in xs]
         self._captures = [np.ascontiguousarray(c, dtype=np.float64) for c in captures]
@@ -74,8 +79,8 @@ class FieldDrive:
         self._ct_classes = [self._classes.index(x) for x in ct_classes]
         self._kept_classes = [self._classes.index(x) for x in kept]
         self._buffers: list[int] = []  # their addresses
-        self._arrays = self._described()
         self._control = np.zeros(Fields.LENGTH, np.int64)
+        self._arrays = self._described()
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
         self._drive = driver().function("drive")
         self._connect()
@@ -137,7 +142,7 @@ class FieldDrive:
         reason = TIME
         while reason != DONE:
             before = int(c[Fields.FIRST]), int(c[Fields.WITHIN])
-            reason = self._drive(c)
+            reason = self._driven()
             if reason == FAILED:
                 error, self._error = self._error, None
                 raise error or IndexError(
@@ -151,6 +156,18 @@ class FieldDrive:
         self.peak_snapshot_bytes = min(self.peak_bytes, batch.peak_slots * self._compiled.state_bytes)
         taped = batch.peak_taped * self._compiled.residual_bytes + self._compiled.first_bytes
         self.peak_residual_bytes = min(self.peak_bytes, taped if batch.peak_taped else 0)
+
+    def _driven(self) -> int:
+        """Let the driver go on, with a crew if the step is shared among threads."""
+        c = self._control
+        if self._threads == 1:
+            return self._drive(c)
+        taken = crew.take(self._threads)
+        c[Fields.CREW] = taken.address
+        try:
+            return self._drive(c)
+        finally:
+            crew.give(taken)
 
     def _step_number(self) -> int:
         """The step at which the driver stands."""
@@ -271,6 +288,8 @@ class FieldDrive:
         first_row = 2 + len(step.kept) + 2 * n_state + step.ct_source.count(-1)
         reverse = [0, self.n_steps, *[0] * (first_row + 2 * len(adjoint.inputs) + len(adjoint.outputs) - 2)]
         reverse += [self._fixed(place) for place in step.reverse]
+        if self._threads > 1:
+            self._share(forward, reverse)
         moving = [(self._first_x + k, *_row(x)) for k, x in enumerate([*self._xs, *self._ys])]
         self._n_forward = len(moving)
         self._first_ct = self._n_forward + len(self._xs)
@@ -297,7 +316,22 @@ class FieldDrive:
                 ],
                 np.int64,
             ),
+            "trials": np.tile(np.array(Trials.BEGIN), (4, 1)),
         }
+
+    def _share(self, forward: list[int], reverse: list[int]) -> None:
+        """Note where the vectors say which part a thread takes; make room for those of the other threads."""
+        c, step = self._control, self._step
+        n = -(-max(len(forward), len(reverse)) // 8) * 8
+        for vector, places, part in (
+            (forward, step.forward, Fields.FORWARD_PART),
+            (reverse, step.reverse, Fields.REVERSE_PART),
+        ):
+            c[part] = len(vector) - len(places) + places.index(Place("crew", CREW[0]))
+            vector += [0] * (n - len(vector))
+        own = _aligned((self._threads - 1) * n)
+        self._keeping.append(own)
+        c[Fields.OWN], c[Fields.N_WORDS] = own.ctypes.data, n
 
     def _connect(self) -> None:
         """Tell the driver where the arrays are."""
@@ -324,6 +358,10 @@ class FieldDrive:
                 array = np.ascontiguousarray(self._captures[int(place.key)].T)
             case "scratch":
                 array = np.zeros(place.shape)
+            case "private":
+                array = _aligned(self._threads * prod(place.shape)).view(np.float64)
+            case "crew":
+                return crew.meeting() if place.key == "meet" else 0
             case _:
                 return self._function(str(place.key))
         self._keeping.append(array)
@@ -393,6 +431,13 @@ def _array(address: int, t: ArrayType) -> np.ndarray:
     buffer: Any = (ctypes.c_double * max(t.size, 1)).from_address(address)
     array: np.ndarray = np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
     return array
+
+
+def _aligned(n: int) -> np.ndarray:
+    """Words that begin at a cache line."""
+    memory = np.zeros(n + 8, np.int64)
+    first = -memory.ctypes.data % 64 // 8
+    return memory[first : first + n]
 
 
 def _rows(value: Any) -> np.ndarray:

@@ -11,11 +11,14 @@ from typing import Any
 
 from numba import njit
 
-from unspool.codegen.control import Fields
+from unspool.codegen.atomics import words
+from unspool.codegen.control import Crew, Fields, Trials
+from unspool.codegen.crew_code import assign, judge, now
 from unspool.codegen.fields import field, kernel
 
 ADDRESS = Fields.ADDRESS
 CLASS_OF = Fields.CLASS_OF
+CREW = Fields.CREW
 CTS = Fields.CTS
 CURRENT = Fields.CURRENT
 DEPTH = Fields.DEPTH
@@ -24,6 +27,7 @@ FIRST = Fields.FIRST
 FIRST_RESIDUAL = Fields.FIRST_RESIDUAL
 FOLLOWING = Fields.FOLLOWING
 FORWARD = Fields.FORWARD
+FORWARD_PART = Fields.FORWARD_PART
 FREE = Fields.FREE
 HELD = Fields.HELD
 HELD_BYTES = Fields.HELD_BYTES
@@ -38,16 +42,24 @@ N_KEPT = Fields.N_KEPT
 N_MOVING = Fields.N_MOVING
 N_SLOTS = Fields.N_SLOTS
 N_STATE = Fields.N_STATE
+N_WORDS = Fields.N_WORDS
+OWN = Fields.OWN
 PEAK_BYTES = Fields.PEAK_BYTES
 POOL = Fields.POOL
 REFERENCES = Fields.REFERENCES
 REVERSE = Fields.REVERSE
+REVERSE_PART = Fields.REVERSE_PART
 ROWS = Fields.ROWS
 SLOTS = Fields.SLOTS
 TAPED = Fields.TAPED
 TOP = Fields.TOP
+TRIALS = Fields.TRIALS
 WITHIN = Fields.WITHIN
 WORK = Fields.WORK
+
+ALONE = Crew.ALONE
+PARTS = Crew.PARTS
+SHARED = Trials.SHARED
 
 
 @njit
@@ -115,6 +127,24 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
 
 
 @njit
+def carry_out(c: Any, number: int, vector: int, part: int) -> int:
+    """Call a kernel, and share it with the crew if there is one and that pays."""
+    kernels = field(c[KERNELS], "i64[:]", 64)
+    if c[CREW] == 0:
+        return kernel(kernels[number], vector)
+    block, trials, a = words(c[CREW]), field(c[TRIALS], "i64[:, 6]", 64), field(vector, "i64[:]", 64)
+    begin = now(block)
+    if trials[number, SHARED] != 0:
+        a[part + 1], a[part + 3] = block[PARTS], c[CREW]
+        assign(block, kernels[number], vector, part, c[N_WORDS], c[OWN])
+    else:
+        a[part + 1], a[part + 3] = 1, c[CREW] + 8 * ALONE
+    failed = kernel(kernels[number], vector)
+    judge(trials, number, now(block) - begin)
+    return failed
+
+
+@njit
 def step_forward(c: Any, k: int, recording: bool) -> int:
     """One step, which is recorded or not."""
     vector, leaves = field(c[FORWARD], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
@@ -156,7 +186,7 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
         c[TOP] = c[TOP] + 1
     move(c, vector, k, 0, c[N_FORWARD])
     vector[0] = k
-    failed = kernel(kernels[1 if recording else 3 if renewing else 0], c[FORWARD])
+    failed = carry_out(c, 1 if recording else 3 if renewing else 0, c[FORWARD], c[FORWARD_PART])
     for leaf in range(n):
         release(c, current[leaf])
         current[leaf] = following[leaf]
@@ -169,7 +199,7 @@ def step_back(c: Any, k: int) -> int:
     vector, leaves = field(c[REVERSE], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
     address, references = field(c[ADDRESS], "i64[:]", 64), field(c[REFERENCES], "i64[:]", 64)
     cts, following = field(c[CTS], "i64[:, 2]", 64), field(c[FOLLOWING], "i64[:, 2]", 64)
-    taped, kernels = field(c[TAPED], "i64[:]", 64), field(c[KERNELS], "i64[:]", 64)
+    taped = field(c[TAPED], "i64[:]", 64)
     n, n_kept = c[N_STATE], c[N_KEPT]
     c[TOP] = c[TOP] - 1
     row = c[TOP] * n_kept
@@ -191,7 +221,7 @@ def step_back(c: Any, k: int) -> int:
             references[following[leaf, 0]] = references[following[leaf, 0]] + 1
     move(c, vector, k, c[N_FORWARD], c[N_MOVING])
     vector[0] = k
-    failed = kernel(kernels[2], c[REVERSE])
+    failed = carry_out(c, 2, c[REVERSE], c[REVERSE_PART])
     for t in range(n_kept):
         let_go(c, taped[row + t])
     for leaf in range(n):

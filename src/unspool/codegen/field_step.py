@@ -21,6 +21,7 @@ from unspool.codegen.fuse import Fusion, kind_of, work
 from unspool.codegen.indices import Shape, size
 from unspool.codegen.nests import Kernel
 from unspool.codegen.scalars import check_sizes, check_types, imported, where
+from unspool.codegen.shares import CREW, Shares
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
 from unspool.ir.simplify import drop_dead
@@ -91,6 +92,15 @@ class Places:
         self.calls.append(call)
         return len(self.calls) - 1
 
+    def private(self, name: str, shape: Shape) -> Array:
+        """Memory that each thread of a crew has to itself while a kernel runs."""
+        return Array(name, shape, self.place(Place("private", name, shape)))
+
+    def crew(self) -> int:
+        """The first of four places, one after the other, of what the threads of a crew know."""
+        first, *_ = [self.place(Place("crew", name)) for name in CREW]
+        return first
+
 
 PASSED, NEGATED, REPLACED = range(3)
 
@@ -102,6 +112,7 @@ class FieldStep:
     ``source[i]`` is the leaf of the old state that the new leaf i is, -1 where it is new. ``ct_source[i]`` is the leaf
     whose buffer the new cotangent i takes over, and ``ct_manner[i]`` how: as it is, with the opposite sign, or written
     over. ``renewed[i]`` is the leaf that the kernel "renew" overwrites with the new leaf i, if nobody else holds it.
+    ``n_shared`` counts the nests that a crew shares.
     Forward: state, new leaves, inputs, outputs, residuals, fixed. Reverse: what is kept, cotangents, their signs, new
     cotangents, inputs, cotangents of outputs, cotangents of inputs, fixed.
     """
@@ -119,6 +130,7 @@ class FieldStep:
     calls: list[Call] = field(default_factory=list)
     columns: dict[str, tuple[Shape, int]] = field(default_factory=dict)  # shape, and where most of it is written from
     n_statements: int = 0
+    n_shared: int = 0
 
     def taped_bytes(self) -> tuple[int, int]:
         """Bytes that each further recorded step takes, and what the first takes more: recorded in the mind."""
@@ -160,8 +172,9 @@ def seconds(equation: Equation) -> float:
     return _PER_CALL + (size + inside) * _PER_CALLED_ELEMENT
 
 
-def field_step(adjoint: Adjoint) -> FieldStep:
-    """The kernels of a step. Raises `UnsupportedError` where it computes with what kernels do not know."""
+def field_step(adjoint: Adjoint, *, shared: bool = False) -> FieldStep:
+    """The kernels of a step, which may be for a crew of threads. Raises `UnsupportedError` where it computes with what
+    kernels do not know."""
     n_state, n_new = len(adjoint.state), len(adjoint.state) + len(adjoint.outputs)
     n_primal = 1 + n_state + len(adjoint.inputs) + len(adjoint.captures)
     _check(adjoint.joint)
@@ -173,17 +186,19 @@ def field_step(adjoint: Adjoint) -> FieldStep:
     places = Places(2 + n_state + source.count(-1) + len(adjoint.inputs) + len(adjoint.outputs) + len(_own(step)))
     back = Places(0)
     back.calls = places.calls
-    lines = _forward(step, "advance", places)
+    lines = _forward(step, "advance", places, shared)
     if _own(step):
-        lines += _forward(step, "record", places)
-    lines += _forward(step, "renew", places)
-    lines += _reverse(step, back)
+        lines += _forward(step, "record", places, shared)
+    lines += _forward(step, "renew", places, shared)
+    lines += _reverse(step, back, shared)
+    if shared and not step.n_shared:
+        return field_step(adjoint)
     step.forward, step.reverse, step.calls = places.places, back.places, places.calls
     head = [
         "import math",
         "import numpy as np",
         "",
-        "from unspool.codegen.fields import call, field, fma, gemm, gemv, guarded, select",
+        f"from unspool.codegen.fields import call, field, fma, gemm, gemv, guarded, {'kernel, ' * shared}select",
     ]
     step.text = "\n".join([*head, *imported(lines), "", "", *lines]).rstrip("\n") + "\n"
     step.n_statements = step.text.count(" = ")
@@ -245,7 +260,7 @@ def _numbered(letter: str, types: Sequence[ArrayType], first: int) -> list[Array
     return [Array(f"{letter}{k}", t.shape, first + k) for k, t in enumerate(types)]
 
 
-def _forward(step: FieldStep, name: str, places: Places) -> Lines:
+def _forward(step: FieldStep, name: str, places: Places, shared: bool) -> Lines:
     adjoint, program = step.adjoint, step.split.record
     n_state = len(adjoint.state)
     slot = 2
@@ -276,10 +291,9 @@ def _forward(step: FieldStep, name: str, places: Places) -> Lines:
     targets += [Target(a, array) for a, array in zip(program.outputs[n_state:], outputs, strict=False)]
     if name == "record":
         targets += [Target(kept.var, array) for kept, array in zip(_own(step), residuals, strict=True)]
-    kernel = Kernel(name, fusion, step=program.inputs[0], given=given, targets=targets, slots=places)
-    step.columns |= kernel.columns
-    step.kernels.append(name)
-    return _text(kernel, [], [])
+    shares = Shares(places) if shared else None
+    kernel = Kernel(name, fusion, step=program.inputs[0], given=given, targets=targets, slots=places, shares=shares)
+    return _text(step, kernel, [])
 
 
 def _replaceable(fusion: Fusion, result: Atom, given: Sequence[Var], free: list[int]) -> int:
@@ -302,7 +316,7 @@ def _consts(program: Program, places: Places, side: str) -> dict[Var, Array]:
     }
 
 
-def _reverse(step: FieldStep, places: Places) -> Lines:
+def _reverse(step: FieldStep, places: Places, shared: bool) -> Lines:
     adjoint = step.adjoint
     n_state, n_inputs = len(adjoint.state), len(adjoint.inputs)
     program, additions = _pass_on(step)
@@ -387,10 +401,11 @@ def _reverse(step: FieldStep, places: Places) -> Lines:
         slots=places,
         rows=rows_of,
         updates=[Update(cts[leaf], key, part, part_shape) for leaf, key, part, part_shape in additions],
+        shares=Shares(places) if shared else None,
     )
-    step.columns |= kernel.columns
-    step.kernels.append("reverse")
-    return _text(kernel, ["if row == 0:", *after] if after else [], [*signs, *before])
+    if after:
+        kernel.write(["if row == 0:", *after])
+    return _text(step, kernel, [*signs, *before])
 
 
 def _signed(step: FieldStep) -> set[int]:
@@ -536,8 +551,14 @@ def _is_fused(atom: Atom, producers: dict[Var, Equation]) -> bool:
     return kind_of(equation) == "fused" and all(_is_fused(a, producers) for a in equation.operands)
 
 
-def _text(kernel: Kernel, after: Lines, before: Lines) -> Lines:
-    body = [*kernel.lines, *after]
+def _text(step: FieldStep, kernel: Kernel, before: Lines) -> Lines:
+    body = kernel.lines
+    step.columns |= kernel.columns
+    step.kernels.append(kernel.name)
     numbered = ["step = float(a[0])"] if any("step" in line for line in body) else []
-    lines = [*before, *numbered, *kernel.declared(body), *body, "return 0"]
+    parts: Lines = []
+    if kernel.shares is not None:
+        parts, body = kernel.shares.declared(), [*body, *kernel.shares.last()]
+        step.n_shared += kernel.shares.n_shared
+    lines = [*before, *numbered, *parts, *kernel.declared(body), *body, "return 0"]
     return [f"def {kernel.name}(a):", *[f"    {line}" for line in lines], "", ""]

@@ -146,7 +146,8 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 # --- functions at an address ------------------------------------------------------------------------------------------
-def _called(builder: Any, address: Any, result: Any, arguments: list[Any]) -> Any:
+def called(builder: Any, address: Any, result: Any, arguments: list[Any]) -> Any:
+    """Call the function at an address."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments]).as_pointer()
     return builder.call(builder.inttoptr(address, kind), arguments)
 
@@ -157,7 +158,7 @@ def call(typing: Any, function: Any, number: Any, addresses: Any) -> Any:
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         number = context.cast(builder, args[1], sig.args[1], types.int64)
-        return _called(builder, args[0], _WORD, [number, args[2]])
+        return called(builder, args[0], _WORD, [number, args[2]])
 
     return types.int64(function, number, addresses), code
 
@@ -166,7 +167,7 @@ def _kernel(builder: Any, function: Any, block: Any) -> Any:
     """Call ``status = function(&result, &exception, block)`` and return the result."""
     result = cgutils.alloca_once(builder, _WORD)
     exception = cgutils.alloca_once(builder, _BYTE.as_pointer())
-    _called(builder, function, ir.IntType(32), [result, exception, block])
+    called(builder, function, ir.IntType(32), [result, exception, block])
     return builder.load(result)
 
 
@@ -222,7 +223,7 @@ def gemv(
         plain = builder.select(builder.icmp_signed("!=", turned, _WORD(0)), _WORD(0), _WORD(1))
         one, zero, each = _at(builder, _FLOAT(1.0), _FLOAT), _at(builder, _FLOAT(0.0), _FLOAT), _int(builder, _WORD(1))
         n, m = _int(builder, columns), _int(builder, rows)  # in the order of Fortran the matrix is its transpose
-        _called(
+        called(
             builder,
             f,
             ir.VoidType(),
@@ -258,7 +259,7 @@ def gemm(
         one, beta = _at(builder, _FLOAT(1.0), _FLOAT), _at(builder, args[-1], _FLOAT)
         m, n, k = _int(builder, rows), _int(builder, columns), _int(builder, inner)
         stride_a, stride_b = builder.select(is_turned, m, k), builder.select(is_flipped, k, n)
-        _called(  # in the order of Fortran: result.T = b.T @ a.T
+        called(  # in the order of Fortran: result.T = b.T @ a.T
             builder,
             f,
             ir.VoidType(),

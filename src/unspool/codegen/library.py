@@ -9,6 +9,7 @@ from unspool.codegen.boxes import Lines
 from unspool.codegen.indices import Index
 from unspool.codegen.reductions import write_reduction
 from unspool.codegen.scope import Scope
+from unspool.codegen.shares import is_large, part_of
 from unspool.codegen.statements import Operand
 from unspool.ir.program import Equation, Literal, Var
 
@@ -48,14 +49,16 @@ def write_product(kernel: Kernel, equation: Equation) -> None:
                 _add_rows(kernel, turned_round, y, result)
                 return
         function = kernel.slots.function("dgemv")
-        kernel.lines.append(
-            f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix}], a[{vector}], a[{result.slot}])"
+        kernel.write(
+            [f"gemv(a[{function}], {int(across)}, {rows}, {columns}, a[{matrix}], a[{vector}], a[{result.slot}])"]
         )
         return
     (rows, columns), inner, function = result.shape, a.shape[0 if turned else 1], kernel.slots.function("dgemm")
-    kernel.lines.append(
-        f"gemm(a[{function}], {int(turned)}, {int(flipped)}, {rows}, {columns}, {inner}, a[{slots[0]}], a[{slots[1]}], "
-        f"a[{result.slot}], 0.0)"
+    kernel.write(
+        [
+            f"gemm(a[{function}], {int(turned)}, {int(flipped)}, {rows}, {columns}, {inner}, a[{slots[0]}], "
+            f"a[{slots[1]}], a[{result.slot}], 0.0)"
+        ]
     )
 
 
@@ -63,21 +66,24 @@ def _add_rows(kernel: Kernel, matrix: Array, vector: Array, result: Array) -> No
     """``vector @ matrix`` as a sum of rows, four at a time: while the result fits the cache twice as fast as BLAS."""
     rows, columns = matrix.shape
     whole = rows - rows % _ROWS
+    shares = kernel.shares if is_large(((0, rows), (0, columns)), [""] * 2) else None
+    ((low, high),) = part_of(((0, columns),)) if shares else ((0, columns),)
 
     def added(n: int) -> Lines:
         terms = [f"p{r} = {vector.name}[i0 + {r}]" for r in range(n)]
         sums = [f"t = fma(p{r}, {matrix.name}[i0 + {r}, i1], t)" for r in range(n)]
         return [
             *terms,
-            f"for i1 in range(0, {columns}):",
+            f"for i1 in range({low}, {high}):",
             *[f"    {line}" for line in (f"t = {result.name}[i1]", *sums, f"{result.name}[i1] = t")],
         ]
 
-    kernel.lines += [f"for i1 in range(0, {columns}):", f"    {result.name}[i1] = 0.0"]
+    lines = [f"for i1 in range({low}, {high}):", f"    {result.name}[i1] = 0.0"]
     if whole:
-        kernel.lines += [f"for i0 in range(0, {whole}, {_ROWS}):", *[f"    {line}" for line in added(_ROWS)]]
+        lines += [f"for i0 in range(0, {whole}, {_ROWS}):", *[f"    {line}" for line in added(_ROWS)]]
     if whole < rows:
-        kernel.lines += [f"for i0 in range({whole}, {rows}):", *[f"    {line}" for line in added(1)]]
+        lines += [f"for i0 in range({whole}, {rows}):", *[f"    {line}" for line in added(1)]]
+    kernel.write(lines, shares)
 
 
 def write_call(kernel: Kernel, equation: Equation) -> None:
@@ -87,4 +93,4 @@ def write_call(kernel: Kernel, equation: Equation) -> None:
     kernel.comment(equation)
     results = [kernel.array(var).slot for var in equation.outputs]
     number = kernel.slots.call(Call(equation, tuple(operands), tuple(results)))
-    kernel.lines += [f"if call(a[{kernel.slots.function('python')}], {number}, a) != 0:", "    return 1"]
+    kernel.call(f"call(a[{kernel.slots.function('python')}], {number}, a)")

@@ -33,6 +33,7 @@ from unspool.codegen.library import write_call, write_product
 from unspool.codegen.reductions import REDUCTIONS, write_sum
 from unspool.codegen.scalars import element, is_elementwise
 from unspool.codegen.scope import Scope
+from unspool.codegen.shares import Shares, is_large, part_of
 from unspool.codegen.statements import Code, Operand, Scalar, text
 from unspool.ir.program import Atom, Equation, Literal, Var
 
@@ -66,6 +67,7 @@ class Kernel:
         slots: Slots,
         updates: Sequence[Update] = (),
         rows: Sequence[tuple[str, int, Atom]] = (),
+        shares: Shares | None = None,
     ) -> None:
         self.name = name
         self.step = step
@@ -80,7 +82,10 @@ class Kernel:
         self._unsigned: dict[Var, Array] = {}
         self.lines: Lines = []
         self.slots = slots
+        self.shares = shares
         self.lane_array: Array | None = None
+        self.own_lanes: Array | None = None
+        self.failure: Array | None = None
         self.transposed: dict[str, Array] = {}
         self._scope = Scope(Code("s"), ())
         self._flushed = self.n_nests = 0
@@ -134,7 +139,7 @@ class Kernel:
         """Write down which of n rows an index means; outside of them the kernel stops."""
         self.flush()
         self.lines += [f"{name} = int({text(index)})", f"if {name} < 0:", f"    {name} += {n}"]
-        self.lines += [f"if {name} < 0 or {name} >= {n}:", "    return 2"]
+        self.lines += [f"if {name} < 0 or {name} >= {n}:", *[f"    {line}" for line in self.leaving(2)]]
 
     # --- order ------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
@@ -199,18 +204,46 @@ class Kernel:
         direct.update(map(id, targets))
         if var in self.fusion.stored and all(t.adds or t.array.lead for t in targets):
             targets = [*targets, Target(var, self.array(var))]
-        if targets:
-            self.flush()
+        if not targets:
+            return
+        self.flush()
+        lines: Lines = []
         for target in targets:
             for position in np.ndindex(*var.type.shape):
                 place = target.array.place(tuple([(-1, 0, k) for k in position]))
                 number = _number(var, self.names[var][position])
-                self.lines.append(f"{place} = {place} + {number}" if target.adds else f"{place} = {number}")
+                lines.append(f"{place} = {place} + {number}" if target.adds else f"{place} = {number}")
+        self.write(lines)
 
     def flush(self) -> None:
         """Write down the statements on numbers so far."""
-        self.lines += map(str, self._scope.code.statements[self._flushed :])
+        lines = [*map(str, self._scope.code.statements[self._flushed :])]
         self._flushed = len(self._scope.code.statements)
+        if self.shares is not None and lines:
+            self.lines += self.shares.reading()
+        self.lines += lines
+
+    def write(self, lines: Lines, shares: Shares | None = None) -> None:
+        """Lines that write memory; with shares each thread does its part of them."""
+        if shares is not None:
+            self.lines += shares.together(lines)
+        else:
+            self.lines += lines if self.shares is None else self.shares.alone(lines)
+
+    def call(self, call: str) -> None:
+        """A call that may fail."""
+        if self.shares is None:
+            self.lines += [f"if {call} != 0:", "    return 1"]
+            return
+        self.failure = self.failure or self.slots.scratch(f"{self.name}_failed", (1,))
+        failed = f"{self.failure.name}[0]"
+        self.write([f"{failed} = float({call})"])
+        self.lines += self.shares.reading()
+        self.lines += [f"if {failed} != 0.0:", *[f"    {line}" for line in self.leaving(1)]]
+
+    def leaving(self, status: int) -> Lines:
+        """Stop, and say why."""
+        return [*([] if self.shares is None else [self.shares.meeting]), f"return {status}"]
 
     # --- values at an index -----------------------------------------------------------------------------------------
     def at(self, scope: Scope, atom: Atom, index: Index, guard: tuple[Bound, ...] = ()) -> Operand:
@@ -304,12 +337,18 @@ class Kernel:
         for p in placed if domain else []:
             array = p.target.array
             self.columns[array.name] = array.shape, widest[-1][0] + (p.index[-1][2] if p.index else 0)
+        wide = []
         for number, box in enumerate([box for box, inside in parts if inside]):  # each with names of its own: Numba
             scope = Scope(Code(f"{letter}{'abcdefgh'[number]}"), box, domain, group)  # takes long for names bound twice
-            self.lines += nested_loops(box, self._body(placed, scope))
+            wide.append((box, self._body(placed, scope)))
         strips = [box for box, inside in parts if not inside]
+        border = self._body(placed, Scope(Code(f"{letter}s"), None, domain, group)) if strips else []
+        shares = self.shares if any(is_large(box, body) for box, body in wide) else None
+        cut = [box if shares is None else part_of(box) for box, _ in wide]
+        lines = [line for bounds, (_, body) in zip(cut, wide, strict=True) for line in nested_loops(bounds, body)]
         if strips:
-            self.lines += strip_loops(strips, self._body(placed, Scope(Code(f"{letter}s"), None, domain, group)))
+            lines += strip_loops([box if shares is None else part_of(box) for box in strips], border)
+        self.write(lines, shares)
 
     def _update(self, update: Update) -> None:
         domain: Box = tuple([(0, n) for n in update.shape])
@@ -320,7 +359,9 @@ class Kernel:
         value = self.at(scope, update.part, broadcast(where, shape))
         lines = [*map(str, scope.code.live([value]))]
         place = update.array.place(read(update.key, update.array.shape, where))
-        self.lines += nested_loops(domain, [*lines, f"{place} = {place} + {text(value)}"])
+        lines.append(f"{place} = {place} + {text(value)}")
+        shares = self.shares if is_large(domain, lines) else None
+        self.write(nested_loops(domain if shares is None else part_of(domain), lines), shares)
 
     def _body(self, placed: list[_Placed], scope: Scope) -> Lines:
         here = [p for p in placed if scope.box is None or all(holds(bound, scope.box) for bound in p.bounds)]
@@ -339,11 +380,12 @@ class Kernel:
         return [declaration for name, declaration in self._declarations() if name in used]
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
-        lanes = [] if self.lane_array is None else [self.lane_array]
-        every = [*lanes, *self.transposed.values(), *self.arrays.values(), *self._unsigned.values()]
+        few = [array for array in (self.lane_array, self.own_lanes, self.failure) if array is not None]
+        every = [*few, *self.transposed.values(), *self.arrays.values(), *self._unsigned.values()]
         every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
-            yield array.name, f'{array.name} = field(a[{array.slot}], "{array.type}", {array.slot})'
+            own = f" + part * {8 * prod(array.shape)}" if array is self.own_lanes else ""
+            yield array.name, f'{array.name} = field(a[{array.slot}]{own}, "{array.type}", {array.slot})'
 
     def _wide(self, placed: list[_Placed], group: dict[Var, Index], domain: Box) -> list[list[tuple[int, int]]]:
         """For each axis the ranges between bounds that are worth a nest of their own."""

@@ -65,7 +65,10 @@ def load(text: str, names: Sequence[str]) -> ObjectCode:
         return _LOADED[key]
 
 
-_OURS = ("codegen/fields.py", "codegen/control.py", "schedules/unfolding.py", "schedules/binomial.py")
+_OURS = (
+    *("codegen/fields.py", "codegen/control.py", "codegen/atomics.py", "codegen/crew_code.py"),
+    *("schedules/unfolding.py", "schedules/binomial.py"),
+)
 """Sources that the text of a module may import."""
 
 

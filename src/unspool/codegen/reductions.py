@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING
 
 from unspool.codegen.arrays import Array
 from unspool.codegen.boxes import Box, nested_loops
 from unspool.codegen.indices import Index, Shape, identity
 from unspool.codegen.scope import Scope
+from unspool.codegen.shares import ROWS, for_the_first, is_large, part_of
 from unspool.codegen.statements import Code, Operand, text
 from unspool.ir.program import Equation, Var
 
@@ -65,20 +67,24 @@ def write_reduction(
     place = result.place(tuple(kept))
     outer = [k for k in range(last) if k not in axes]
     inner = [k for k in range(last) if k in axes]
+    shares = kernel.shares if is_large(domain, body) else None
     if last not in axes:
         tail = [last] * bool(shape)
-        kernel.lines += nested_loops(domain, [f"{place} = {start}"], [*outer, *tail])
-        kernel.lines += nested_loops(
-            domain, [*body, f"{place} = {step.format(place, number)}"], [*outer, *inner, *tail]
-        )
+        bounds = part_of(domain, [*outer, *tail]) if shares else domain
+        lines = nested_loops(bounds, [f"{place} = {start}"], [*outer, *tail])
+        lines += nested_loops(bounds, [*body, f"{place} = {step.format(place, number)}"], [*outer, *inner, *tail])
+        kernel.write(lines, shares)
         return
-    lanes = _lanes(kernel).name
     width = min(LANES, 1 << max(0, shape[last] - 1).bit_length())
+    by_rows = shares is not None and prod([shape[k] for k in outer]) >= ROWS
+    by_lanes = shares is not None and not by_rows and width == LANES
+    lanes = (_own_lanes(kernel) if by_rows else _lanes(kernel)).name
     lane, other = f"{lanes}[lane]", f"{lanes}[lane + half]"
-    lines = [f"for lane in range({width}):", f"    {lane} = {start}"]
+    begin, end = ("lane0, ", "lane1") if by_lanes else ("", str(width))
+    lines = [f"for lane in range({begin}{end}):", f"    {lane} = {start}"]
     blocks = [
         f"for block in range(0, {shape[last]}, {width}):",
-        f"    for lane in range(min({width}, {shape[last]} - block)):",
+        f"    for lane in range({begin}min({end}, {shape[last]} - block)):",
         f"        i{last} = block + lane",
         *[f"        {line}" for line in body],
         f"        {lane} = {step.format(lane, number)}",
@@ -91,11 +97,23 @@ def write_reduction(
         f"        {lane} = {step.format(lane, other)}",
         "    half = half // 2",
     ]
-    lines += halves * (width > 1)
-    kernel.lines += nested_loops(domain, [*lines, f"{place} = {lanes}[0]"], outer)
+    ends = [*halves * (width > 1), f"{place} = {lanes}[0]"]
+    if shares is not None and by_lanes:
+        ((low, high),) = part_of(((0, LANES),))
+        lines = [*lines, shares.meeting, *for_the_first(ends), *[shares.meeting] * bool(outer)]
+        kernel.write([f"lane0, lane1 = {low}, {high}", *nested_loops(domain, lines, outer)], shares)
+        return
+    lines = nested_loops(part_of(domain, outer) if by_rows else domain, [*lines, *ends], outer)
+    kernel.write(lines, shares if by_rows else None)
 
 
 def _lanes(kernel: Kernel) -> Array:
     if kernel.lane_array is None:
         kernel.lane_array = kernel.slots.scratch(f"{kernel.name}_lanes", (LANES,))
     return kernel.lane_array
+
+
+def _own_lanes(kernel: Kernel) -> Array:
+    if kernel.own_lanes is None:
+        kernel.own_lanes = kernel.slots.private(f"{kernel.name}_own_lanes", (LANES,))
+    return kernel.own_lanes

@@ -109,8 +109,7 @@ PASSING = frozenset(["real", "conjugate", "positive", "astype", "astype_discrete
 
 def imported(lines: Sequence[str]) -> list[str]:
     """The lines that bring in the elementary functions that some code calls."""
-    called = set(_CALLED.findall("\n".join(lines)))
-    names = sorted(called.intersection([*FUNCTIONS, "power"]))
+    names = sorted(set(called(lines)))
     if not names:
         return []
     return [
@@ -121,6 +120,11 @@ def imported(lines: Sequence[str]) -> list[str]:
 
 
 _CALLED = re.compile(r"\b([a-z][a-z0-9]*)\(")
+
+
+def called(lines: Sequence[str]) -> list[str]:
+    """The elementary functions that some code calls, once for each time."""
+    return [name for name in _CALLED.findall("\n".join(lines)) if name in FUNCTIONS or name == "power"]
 
 
 def is_elementwise(equation: Equation) -> bool:
