@@ -1,6 +1,7 @@
 """Three simulations as a user would write them: a small ODE, a 2-D wave field, and a recurrent network.
 
-Each is a function of its parameters, ``loss(*parameters, policy=..., memory=...)``, made for a size and a seed.
+Each is a function of its parameters, ``loss(*parameters, policy=..., memory=...)``, made for a size and a seed. Other
+options of loops are passed on too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Problem:
 
     @property
     def gradient(self) -> Callable[..., Any]:
-        """The value and the gradient in all parameters; policy and memory are passed on."""
+        """The value and the gradient in all parameters; options of loops are passed on."""
         return unspool.value_and_grad(self.loss, argnums=tuple(range(len(self.parameters))))
 
 
@@ -53,7 +54,7 @@ def lorenz(n_steps: int = 500, seed: int = 0) -> Problem:
     rates = np.array([10.0, 12.0, 8.0 / 3.0])
     target = np.array([5.0, 5.0, 11.0])
 
-    def loss(start, rates, *, policy=None, memory=None):
+    def loss(start, rates, *, policy=None, memory=None, **options):
         sigma, rho, beta = rates
 
         def step(i, carried):
@@ -65,7 +66,7 @@ def lorenz(n_steps: int = 500, seed: int = 0) -> Problem:
             u = u + DT / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             return u, total + DT * np.sum((u - target) ** 2)
 
-        _, total = unspool.fori_loop(0, n_steps, step, (start, 0.0), policy=policy, memory=memory)
+        _, total = unspool.fori_loop(0, n_steps, step, (start, 0.0), policy=policy, memory=memory, **options)
         return total
 
     return Problem(
@@ -81,7 +82,7 @@ def wave(n_steps: int = 200, size: int = 256, seed: int = 0) -> Problem:
     velocity = 1 + 0.2 * x + 0.05 * rng.normal(size=(size, size))
     target = 0.1 * np.sin(3 * x) * np.sin(2 * y)
 
-    def loss(velocity, *, policy=None, memory=None):
+    def loss(velocity, *, policy=None, memory=None, **options):
         factor = (COURANT * velocity[1:-1, 1:-1]) ** 2
 
         def step(i, fields):
@@ -92,7 +93,7 @@ def wave(n_steps: int = 200, size: int = 256, seed: int = 0) -> Problem:
             )
             return now, after
 
-        _, last = unspool.fori_loop(0, n_steps, step, (pulse, pulse), policy=policy, memory=memory)
+        _, last = unspool.fori_loop(0, n_steps, step, (pulse, pulse), policy=policy, memory=memory, **options)
         return np.mean((last - target) ** 2)
 
     data = {"pulse": pulse, "target": target}
@@ -106,11 +107,11 @@ def network(n_steps: int = 2000, units: int = 128, seed: int = 0) -> Problem:
     bias, start = 0.1 * rng.normal(size=units), rng.normal(size=units)
     target = rng.normal(size=units)
 
-    def loss(weights, bias, start, *, policy=None, memory=None):
+    def loss(weights, bias, start, *, policy=None, memory=None, **options):
         def step(i, h):
             return np.tanh(weights @ h + bias)
 
-        h = unspool.fori_loop(0, n_steps, step, start, policy=policy, memory=memory)
+        h = unspool.fori_loop(0, n_steps, step, start, policy=policy, memory=memory, **options)
         return np.sum((h - target) ** 2)
 
     title = f"Recurrent network, {units} units, {n_steps:,} steps"

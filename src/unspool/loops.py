@@ -21,6 +21,7 @@ from unspool.loop_rules import run_loop
 from unspool.memory import Memory, as_bytes
 from unspool.plan import Auto, Plan
 from unspool.probe import Probe
+from unspool.replay import as_check
 from unspool.schedules import Schedule, as_schedule
 from unspool.schedules.recompute import Recompute
 from unspool.tree import Structure, flatten
@@ -37,6 +38,7 @@ def fori_loop(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    check: str = "digest",
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -73,6 +75,7 @@ def fori_loop(
         policy=policy,
         memory=memory,
         compile=compile,
+        check=check,
         progress=progress,
         about=(lower,),
     )
@@ -89,6 +92,7 @@ def scan(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    check: str = "digest",
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
@@ -132,6 +136,7 @@ def scan(
         policy=policy,
         memory=memory,
         compile=compile,
+        check=check,
         progress=progress,
         about=(inputs_structure,),
         outputs=found,
@@ -150,6 +155,7 @@ def while_loop(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    check: str = "digest",
     progress: bool = False,
 ) -> Any:
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
@@ -185,6 +191,7 @@ def while_loop(
         policy=policy,
         memory=memory,
         compile=compile,
+        check=check,
         progress=progress,
         captures=captures,
         condition=condition,
@@ -220,7 +227,7 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
     return Probe(loop.steps(state, [], []).kernels(), state).plan(policy, n, timed=True)
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., Any], *, check: str = "digest") -> Callable[..., Any]:
     """The same function, of which the tape keeps the arguments only: the way back runs it a second time.
 
     ``f`` takes and returns any nest of arrays. Memory for its residuals is held only while its own adjoint runs.
@@ -229,6 +236,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     >>> unspool.grad(lambda x: unspool.checkpoint(lambda y: np.sin(np.exp(y)))(x) ** 2)(0.5).round(6)
     np.float64(-0.255914)
     """
+
+    as_check(check)  # refuses what is none, before the first call
 
     @wraps(f)
     def recomputed(*args: Any, **kwargs: Any) -> Any:
@@ -242,7 +251,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             positional, named = structure.unflatten(here)
             return carry, f(*positional, **named)
 
-        _, stacked = scan(step, (), [np.expand_dims(leaves[k], 0) for k in moving], 1, policy=Recompute())
+        _, stacked = scan(step, (), [np.expand_dims(leaves[k], 0) for k in moving], 1, policy=Recompute(), check=check)
         results, results_structure = flatten(stacked)
         return results_structure.unflatten([result[0] for result in results])
 
@@ -264,6 +273,7 @@ def _loop(
     memory: Memory,
     compile: bool | str,
     progress: bool,
+    check: str = "digest",
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
     about: tuple[Any, ...] = (),
@@ -295,6 +305,7 @@ def _loop(
         (*about, structure),
         stepping,
         flat(body),
+        as_check(check),
         [] if outputs is None else outputs,
     )
 
