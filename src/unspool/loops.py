@@ -14,19 +14,18 @@ import numpy as np
 
 from unspool.closure import Captures, Capturing, standing_in
 from unspool.codegen.fallback import FlatStep, Steps, Surroundings
-from unspool.errors import InputError, PolicyError, StateError
+from unspool.errors import PolicyError, StateError, UnsupportedError
+from unspool.generators import Carried, FlatBody, is_generator
 from unspool.ir.listener import Traced, resolve
 from unspool.loop import Loop, plain_state
+from unspool.loop_inputs import Policy, as_mode, as_number, as_policy, n_rows, returned_leaves, state_leaves
 from unspool.loop_rules import run_loop
-from unspool.memory import Memory, as_bytes
+from unspool.memory import Memory
 from unspool.plan import Auto, Plan
 from unspool.probe import Probe
 from unspool.replay import as_check
-from unspool.schedules import Schedule, as_schedule
 from unspool.schedules.recompute import Recompute
 from unspool.tree import Structure, flatten
-
-Policy = str | Schedule
 
 
 def fori_loop(
@@ -55,14 +54,14 @@ def fori_loop(
     >>> unspool.grad(decayed)(0.5).round(6)
     np.float64(-0.608815)
     """
-    lower, upper = _number(lower, "lower"), _number(upper, "upper")
+    lower, upper = as_number(lower, "lower"), as_number(upper, "upper")
     if upper < lower:
         raise PolicyError(f"fori_loop from {lower} to {upper}: the number of steps would be negative")
-    leaves, structure = _state(init_val, "fori_loop")
+    leaves, structure, carried = state_leaves(init_val, "fori_loop")
 
     def flat(body: Any) -> FlatBody:
         return lambda k, state, inputs: (
-            _returned(body(lower + k, structure.unflatten(state)), structure, "fori_loop", k),
+            returned_leaves(body(lower + k, structure.unflatten(state)), structure, "fori_loop", k),
             [],
         )
 
@@ -71,6 +70,7 @@ def fori_loop(
         flat,
         body_fun,
         structure,
+        carried,
         n_steps=upper - lower,
         policy=policy,
         memory=memory,
@@ -80,7 +80,7 @@ def fori_loop(
         about=(lower,),
     )
     final, _ = run_loop(loop, leaves, [])
-    return structure.unflatten(final)
+    return structure.unflatten(final if carried is None else carried.given_back(final))
 
 
 def scan(
@@ -108,10 +108,10 @@ def scan(
     >>> unspool.grad(walk)(np.array([1.0, 2.0, 3.0]))
     array([5., 4., 3.])
     """
-    leaves, structure = _state(init, "scan")
+    leaves, structure, carried = state_leaves(init, "scan")
     rows, inputs_structure = flatten(xs)
     rows = [row if isinstance(row, Traced) else np.asarray(row) for row in rows]
-    n = _length(rows, length)
+    n = n_rows(rows, length)
     found: list[Structure] = []
 
     def flat(body: Any) -> FlatBody:
@@ -123,7 +123,7 @@ def scan(
             if found and found[0] != outputs_structure:
                 raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in step {k}")
             found[:] = [outputs_structure]
-            return _returned(result[0], structure, "scan", k), outputs
+            return returned_leaves(result[0], structure, "scan", k), outputs
 
         return function
 
@@ -132,6 +132,7 @@ def scan(
         flat,
         f,
         structure,
+        carried,
         n_steps=n,
         policy=policy,
         memory=memory,
@@ -144,7 +145,8 @@ def scan(
     if n == 0:
         return init, _no_outputs(loop, leaves, rows, found)
     final, ys = run_loop(loop, leaves, rows)
-    return structure.unflatten(final), found[0].unflatten(ys)
+    carry = structure.unflatten(final if carried is None else carried.given_back(final))
+    return carry, found[0].unflatten(ys)
 
 
 def while_loop(
@@ -171,15 +173,20 @@ def while_loop(
     >>> unspool.grad(root)(4.0).round(9)
     np.float64(0.25)
     """
-    leaves, structure = _state(init_val, "while_loop")
+    leaves, structure, carried = state_leaves(init_val, "while_loop")
 
     def flat(body: Any) -> FlatBody:
-        return lambda k, state, inputs: (_returned(body(structure.unflatten(state)), structure, "while_loop", k), [])
+        return lambda k, state, inputs: (
+            returned_leaves(body(structure.unflatten(state)), structure, "while_loop", k),
+            [],
+        )
 
     captures = Captures()
 
     def condition(state: list[Any], around: Surroundings) -> bool:
         with standing_in(Capturing(captures, around.read), around.listeners):
+            if carried is not None:
+                return carried.asked(lambda leaves: bool(cond_fun(structure.unflatten(leaves))), state)
             return bool(cond_fun(structure.unflatten(state)))
 
     loop = _loop(
@@ -187,6 +194,7 @@ def while_loop(
         flat,
         body_fun,
         structure,
+        carried,
         n_steps=None,
         policy=policy,
         memory=memory,
@@ -197,7 +205,7 @@ def while_loop(
         condition=condition,
     )
     final, _ = run_loop(loop, leaves, [])
-    return structure.unflatten(final)
+    return structure.unflatten(final if carried is None else carried.given_back(final))
 
 
 def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Memory = None) -> Plan:
@@ -213,16 +221,18 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
     >>> chosen.cost.peak_bytes <= chosen.budget_bytes, chosen.cost.steps < 30_000
     (True, True)
     """
-    leaves, structure = _state(init, "plan")
+    leaves, structure, carried = state_leaves(init, "plan")
 
     def flat(body: Any) -> FlatBody:
-        return lambda k, state, inputs: (_returned(body(k, structure.unflatten(state)), structure, "plan", k), [])
+        return lambda k, state, inputs: (returned_leaves(body(k, structure.unflatten(state)), structure, "plan", k), [])
 
-    n = _number(n_steps, "n_steps")
+    n = as_number(n_steps, "n_steps")
     if n < 0:
         raise PolicyError(f"plan for {n} steps: the number of steps is negative")
     policy = Auto(memory)
-    loop = _loop("plan", flat, step, structure, n_steps=n, policy=None, memory=memory, compile=False, progress=False)
+    loop = _loop(
+        "plan", flat, step, structure, carried, n_steps=n, policy=None, memory=memory, compile=False, progress=False
+    )
     state = plain_state(leaves)
     return Probe(loop.steps(state, [], []).kernels(), state).plan(policy, n, timed=True)
 
@@ -230,7 +240,9 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
 def checkpoint(f: Callable[..., Any], *, check: str = "digest") -> Callable[..., Any]:
     """The same function, of which the tape keeps the arguments only: the way back runs it a second time.
 
-    ``f`` takes and returns any nest of arrays. Memory for its residuals is held only while its own adjoint runs.
+    ``f`` takes and returns any nest of arrays. Memory for its residuals is held only while its own adjoint runs. A
+    `numpy.random.Generator` among the arguments draws the same numbers the second time. ``check`` is that of
+    `fori_loop`, for the results.
 
     >>> import numpy as np, unspool
     >>> unspool.grad(lambda x: unspool.checkpoint(lambda y: np.sin(np.exp(y)))(x) ** 2)(0.5).round(6)
@@ -243,15 +255,18 @@ def checkpoint(f: Callable[..., Any], *, check: str = "digest") -> Callable[...,
     def recomputed(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
         moving = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
+        drawing = [k for k, leaf in enumerate(leaves) if is_generator(leaf)]
 
-        def step(carry: Any, rows: list[Any]) -> tuple[Any, Any]:
+        def step(generators: Any, rows: list[Any]) -> tuple[Any, Any]:
             here = list(leaves)
-            for k, row in zip(moving, rows, strict=True):
-                here[k] = row
+            for k, value in zip((*moving, *drawing), (*rows, *generators), strict=True):
+                here[k] = value
             positional, named = structure.unflatten(here)
-            return carry, f(*positional, **named)
+            return generators, f(*positional, **named)
 
-        _, stacked = scan(step, (), [np.expand_dims(leaves[k], 0) for k in moving], 1, policy=Recompute(), check=check)
+        rows = [np.expand_dims(leaves[k], 0) for k in moving]
+        carry = tuple([leaves[k] for k in drawing])
+        _, stacked = scan(step, carry, rows, 1, policy=Recompute(), check=check)
         results, results_structure = flatten(stacked)
         return results_structure.unflatten([result[0] for result in results])
 
@@ -259,14 +274,12 @@ def checkpoint(f: Callable[..., Any], *, check: str = "digest") -> Callable[...,
 
 
 # --- what the public loops share --------------------------------------------------------------------------------------
-FlatBody = Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]]
-
-
 def _loop(
     name: str,
     flat: Callable[[Any], FlatBody],
     body: Callable[..., Any],
     structure: Structure,
+    carried: Carried | None,
     *,
     n_steps: int | None,
     policy: Policy | None,
@@ -280,9 +293,17 @@ def _loop(
     outputs: list[Structure] | None = None,
 ) -> Loop:
     noted = Captures() if captures is None else captures
+    if carried is not None and compile is True:
+        raise UnsupportedError(
+            f"{name} carries the random generator state{carried.paths[0]}, and compile=True asks for machine code, "
+            "which cannot draw from it. Leave compile= away, or draw before the loop and pass xs to scan."
+        )
+
+    def flatly(body: Any) -> FlatBody:
+        return flat(body) if carried is None else carried.around(flat(body), name)
 
     def stepping(body: Any) -> FlatStep:
-        function = flat(body)
+        function = flatly(body)
 
         def step(k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
             with standing_in(Capturing(noted, around.read), around.listeners):
@@ -295,83 +316,19 @@ def _loop(
         name,
         stepping(body),
         n_steps,
-        _as_policy(policy, memory),
+        as_policy(policy, memory),
         tuple(structure.paths()),
         noted,
         condition,
         progress,
-        _as_mode(compile),
+        as_mode(compile),
         body,
         (*about, structure),
         stepping,
-        flat(body),
+        flatly(body),
         as_check(check),
         [] if outputs is None else outputs,
     )
-
-
-def _as_mode(compile: bool | str) -> bool | str:
-    if compile in (True, False, "auto"):
-        return compile
-    raise PolicyError(f'compile={compile!r}: choose True, False, or "auto"')
-
-
-def _as_policy(policy: Policy | None, memory: Memory) -> Schedule | Auto:
-    if policy is None or (isinstance(policy, str) and policy.strip().lower() == "auto"):
-        if memory is not None:
-            as_bytes(memory)  # refuses what is no amount of memory, before the first step
-        return Auto(memory)
-    schedule = as_schedule(policy)
-    if memory is not None:
-        raise PolicyError(
-            f"memory={memory!r} goes with policy='auto', which chooses a schedule for it; {policy!r} says already what "
-            "is held. Leave one of the two out."
-        )
-    return schedule
-
-
-def _number(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        kind = type(value).__name__
-        raise InputError(f"{name} must be an int, not {kind}: a number of steps that depends on values is a while_loop")
-    return int(value)
-
-
-def _state(nest: Any, name: str) -> tuple[list[Any], Structure]:
-    leaves, structure = flatten(nest)
-    for leaf, path in zip(leaves, structure.paths(), strict=True):
-        if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
-            raise InputError(
-                f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays and "
-                "numbers; keep other things in the code around the loop."
-            )
-    return leaves, structure
-
-
-def _returned(nest: Any, structure: Structure, name: str, k: int) -> list[Any]:
-    leaves, found = flatten(nest)
-    if found != structure:
-        raise StateError(
-            f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step "
-            "must return its state in the structure in which it got it."
-        )
-    return leaves
-
-
-def _length(rows: Sequence[Any], length: int | None) -> int:
-    if not all(row.shape for row in rows):
-        raise InputError("every array in xs needs a first axis that counts the steps; one has no axes")
-    lengths: set[int] = {row.shape[0] for row in rows}
-    if length is not None:
-        lengths.add(_number(length, "length"))
-    if not lengths:
-        raise InputError("scan needs xs, or a length")
-    if len(lengths) > 1:
-        raise InputError(f"the arrays in xs and length disagree about the number of steps: {sorted(lengths)}")
-    (n,) = lengths
-    if n < 0:
-        raise PolicyError(f"scan with length={n}: the number of steps would be negative")
-    return n
 
 
 def _no_outputs(loop: Loop, init: Sequence[Any], rows: Sequence[Any], found: list[Structure]) -> Any:

@@ -213,3 +213,12 @@ def test_exponents_of_negative_bases_do_not_warn() -> None:
     of_base, of_exponent = unspool.grad(np.power, argnums=(0, 1))(-2.0, 3.0)
     assert of_base == 12.0
     assert np.isnan(of_exponent)
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0, 0, np.float64(0.0)])
+def test_the_derivative_of_a_division_by_a_number_that_is_zero_is_infinite_and_no_error(zero: float) -> None:
+    with np.errstate(all="ignore"):
+        expected = np.array([1.0, 1.0]) / zero
+        same_bits(unspool.grad(lambda u: np.sum(u / zero))(np.ones(2)), expected)
+        same_bits(unspool.jvp(lambda u: u / zero, (np.ones(2),), (np.ones(2),))[1], expected)
+        assert np.isnan(unspool.grad(lambda u: np.real(np.sum(u / 0j)))(np.ones(2))).all()
