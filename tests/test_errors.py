@@ -32,6 +32,7 @@ def test_errors_have_one_root_a_sentence_and_can_be_raised_with_a_message(cls: t
         (errors.StateError, TypeError),
         (errors.ClosedError, RuntimeError),
         (errors.ReplayError, RuntimeError),
+        (errors.NonFiniteError, ArithmeticError),
     ],
 )
 def test_errors_are_caught_as_pythons_own(cls: type[Exception], builtin: type[Exception]) -> None:

@@ -53,7 +53,12 @@ MOST_UNROLLED = 64
 
 def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Take the steps one by one where only types are known."""
-    if loop.n_steps is None or loop.flat is None or not 0 < loop.n_steps <= MOST_UNROLLED:
+    if loop.flat is None:
+        raise UnsupportedError(
+            f"a {loop.name} with check_finite=True inside a step: its operations are listened to, and machine code has "
+            "none"
+        )
+    if loop.n_steps is None or not 0 < loop.n_steps <= MOST_UNROLLED:
         length = "an unknown number of" if loop.n_steps is None else f"{loop.n_steps:,}"
         raise UnsupportedError(
             f"a {loop.name} of {length} steps inside a step: loops of 1 to {MOST_UNROLLED} steps are compiled there"

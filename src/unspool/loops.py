@@ -38,6 +38,7 @@ def fori_loop(
     memory: Memory = None,
     compile: bool | str = "auto",
     check: str = "digest",
+    check_finite: bool = False,
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -45,8 +46,17 @@ def fori_loop(
     ``init_val`` is an array or any nest of arrays; ``body_fun`` returns the same structure, shapes and dtypes. Arrays
     that the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a
     `Schedule`, or "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same
-    to the last bit. ``progress`` shows a bar. Raises `StateError` when the state changes its type, `ReplayError` when
-    a step does not repeat itself, and whatever the body raises, with the step number added.
+    to the last bit. ``progress`` shows a bar. A state may hold `numpy.random.Generator`: its draws are replayed, and it
+    ends where a plain loop would leave it.
+
+    Where a state is computed again, it is compared with what it was, and `ReplayError` names the first difference.
+    ``check="digest"`` compares all bits at the snapshots of the sweep and at its end, and between them those of 1024
+    elements of each array of more than 64 KiB; "sample" does that everywhere; "off" nowhere. A compiled loop needs no
+    check: machine code reads nothing but its arguments. ``check_finite`` raises `NonFiniteError` where a NaN or an
+    infinity is born that reaches a state, an output or a gradient, and names step, primitive, line and index; the loop
+    is not compiled then, and several times as slow.
+
+    Raises `StateError` when the state changes its type, and whatever the body raises, with the step number added.
 
     >>> import numpy as np, unspool
     >>> def decayed(rate):
@@ -76,6 +86,7 @@ def fori_loop(
         memory=memory,
         compile=compile,
         check=check,
+        check_finite=check_finite,
         progress=progress,
         about=(lower,),
     )
@@ -93,13 +104,14 @@ def scan(
     memory: Memory = None,
     compile: bool | str = "auto",
     check: str = "digest",
+    check_finite: bool = False,
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
 
     ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients
     go to ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it.
-    ``policy`` and ``progress`` are those of `fori_loop`.
+    The keywords are those of `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def walk(forces):
@@ -138,6 +150,7 @@ def scan(
         memory=memory,
         compile=compile,
         check=check,
+        check_finite=check_finite,
         progress=progress,
         about=(inputs_structure,),
         outputs=found,
@@ -158,6 +171,7 @@ def while_loop(
     memory: Memory = None,
     compile: bool | str = "auto",
     check: str = "digest",
+    check_finite: bool = False,
     progress: bool = False,
 ) -> Any:
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
@@ -200,6 +214,7 @@ def while_loop(
         memory=memory,
         compile=compile,
         check=check,
+        check_finite=check_finite,
         progress=progress,
         captures=captures,
         condition=condition,
@@ -287,6 +302,7 @@ def _loop(
     compile: bool | str,
     progress: bool,
     check: str = "digest",
+    check_finite: bool = False,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
     about: tuple[Any, ...] = (),
@@ -312,7 +328,7 @@ def _loop(
 
         return step
 
-    return Loop(
+    loop = Loop(
         name,
         stepping(body),
         n_steps,
@@ -329,6 +345,11 @@ def _loop(
         as_check(check),
         [] if outputs is None else outputs,
     )
+    if check_finite:
+        from unspool.finite import check_loop  # a tool for a bad day
+
+        return check_loop(loop)
+    return loop
 
 
 def _no_outputs(loop: Loop, init: Sequence[Any], rows: Sequence[Any], found: list[Structure]) -> Any:
