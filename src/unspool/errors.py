@@ -56,3 +56,7 @@ class ReplayError(UnspoolError, RuntimeError):
 
 class ProgramError(UnspoolError, ValueError):
     """A program is not well formed: a value is used before it is bound, bound twice, or has another type."""
+
+
+class ZeroGradientWarning(UserWarning):
+    """A loss depends on none of the arguments that it is differentiated in: the gradient is zero."""

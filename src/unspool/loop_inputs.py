@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.errors import InputError, PolicyError, StateError
 from unspool.generators import Carried
-from unspool.ir.listener import Traced
+from unspool.ir.listener import Traced, refuse_subclass
 from unspool.memory import Memory, as_bytes
 from unspool.plan import Auto
 from unspool.schedules import Schedule, as_schedule
@@ -56,6 +56,7 @@ def state_leaves(nest: Any, name: str) -> tuple[list[Any], Structure, Carried | 
     if carried is not None:
         leaves = carried.closed(leaves, "")
     for leaf, path in zip(leaves, paths, strict=True):
+        refuse_subclass(leaf, f"the initial state{path} of {name}")
         if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
             raise InputError(
                 f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays, "
@@ -64,13 +65,18 @@ def state_leaves(nest: Any, name: str) -> tuple[list[Any], Structure, Carried | 
     return leaves, structure, carried
 
 
+def step_name(k: Any) -> str:
+    """What to call step k in a message; while a step is being compiled it has no number."""
+    return f"step {k}" if isinstance(k, int) else "its step"
+
+
 def returned_leaves(nest: Any, structure: Structure, name: str, k: int) -> list[Any]:
     """The leaves of what a step returned, in the structure of the state."""
     leaves, found = flatten(nest)
     if found != structure:
         raise StateError(
-            f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step "
-            "must return its state in the structure in which it got it."
+            f"the state of {name} changed its structure in {step_name(k)}: it was {structure} and became {found}. A "
+            "step must return its state in the structure in which it got it."
         )
     return leaves
 

@@ -16,9 +16,9 @@ from unspool.closure import Captures, Capturing, standing_in
 from unspool.codegen.fallback import FlatStep, Steps, Surroundings
 from unspool.errors import PolicyError, StateError, UnsupportedError
 from unspool.generators import Carried, FlatBody, is_generator
-from unspool.ir.listener import Traced, resolve
+from unspool.ir.listener import Traced, refuse_subclass, resolve
 from unspool.loop import Loop, plain_state
-from unspool.loop_inputs import Policy, as_mode, as_number, as_policy, n_rows, returned_leaves, state_leaves
+from unspool.loop_inputs import Policy, as_mode, as_number, as_policy, n_rows, returned_leaves, state_leaves, step_name
 from unspool.loop_rules import run_loop
 from unspool.memory import Memory
 from unspool.plan import Auto, Plan
@@ -122,6 +122,8 @@ def scan(
     """
     leaves, structure, carried = state_leaves(init, "scan")
     rows, inputs_structure = flatten(xs)
+    for row, path in zip(rows, inputs_structure.paths(), strict=True):
+        refuse_subclass(row, f"xs{path} of scan")
     rows = [row if isinstance(row, Traced) else np.asarray(row) for row in rows]
     n = n_rows(rows, length)
     found: list[Structure] = []
@@ -133,7 +135,7 @@ def scan(
                 raise StateError(f"the step of scan returned {type(result).__name__}; it must return a pair (carry, y)")
             outputs, outputs_structure = flatten(result[1])
             if found and found[0] != outputs_structure:
-                raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in step {k}")
+                raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in {step_name(k)}")
             found[:] = [outputs_structure]
             return returned_leaves(result[0], structure, "scan", k), outputs
 

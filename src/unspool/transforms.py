@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from unspool.arguments import (
     without,
     zeros_like,
 )
-from unspool.errors import InputError
+from unspool.errors import InputError, ZeroGradientWarning
 from unspool.ir.listener import Traced, listening, primal, resolve
 from unspool.layout import ArrayType
 from unspool.memory import Memory
@@ -42,6 +43,10 @@ def _tape(policy: Policy, memory: Memory, name: str) -> Tape:
     from unspool.segments import tape_for  # most programs never forget, and would wait for it
 
     return tape_for(policy, memory, name)
+
+
+def _named(positions: Sequence[int]) -> str:
+    return f"argument {positions[0]}" if len(positions) == 1 else f"the arguments {', '.join(map(str, positions))}"
 
 
 def _checked(f: Function) -> Function:
@@ -65,7 +70,7 @@ def value_and_grad(
     ``f`` returns one real number, or ``(loss, aux)`` with ``has_aux``. The gradient has the structure, shapes and
     dtypes of the argument ``argnums``, or is a tuple of such for several. With ``has_aux`` the result is ``((loss,
     aux), gradient)``. Raises `InputError` for arguments that are not real or complex floats and for a loss that is not
-    one number.
+    one number; warns with `ZeroGradientWarning` if the loss depends on none of the arguments.
 
     ``policy`` ("every-k", "online-c") or ``memory`` (bytes, "512 MB", ...) bound what is held for the way back: values
     are forgotten and computed again from snapshots, in plain Python loops too, and the gradient is the same to the last
@@ -97,6 +102,14 @@ def value_and_grad(
                 value, aux = without(tape, loss, copy=False), without(tape, aux, copy=False)
             finally:
                 tape.close()
+        if node < 0:
+            warn(
+                f"the result of {name} does not depend on {_named(positions)}: the gradient is zero. Plain numbers, "
+                "stop_gradient, rounding, comparisons and counts carry no derivative; compute the loss from the "
+                "argument itself, or filter unspool.errors.ZeroGradientWarning if it is meant so.",
+                ZeroGradientWarning,
+                stacklevel=2,
+            )
         seed = np.ones((), value.dtype)[()] if node >= 0 else None
         cts = tape.sweep([(node, seed)], free=True)
         gradients = unflatten(structures, owned(cts, values))

@@ -12,7 +12,7 @@ import numpy as np
 
 from unspool.closure import Captures, aside
 from unspool.errors import ReplayError, StateError
-from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, resolve
+from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, refuse_subclass, resolve
 from unspool.kernels import Cotangents, Kernels, State
 from unspool.layout import ArrayType, Layout
 from unspool.ledger import Page, open_ledger, place
@@ -176,6 +176,7 @@ class Steps:
                 "which it got it: start from a float (1.0 for 1), or convert with astype."
             )
         if not isinstance(leaf, Traced) and isinstance(value, np.ndarray):
+            refuse_subclass(value, f"state{self.names[position]} of {self.loop_name} after step {k}")
             value = np.array(value)  # the step may go on to write into its own array
         return np.ascontiguousarray(value) if value.ndim else value[()]
 
