@@ -267,7 +267,14 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
         form.output_floats + (True,) * sum(form.output_floats),
     )
     tangent = Loop(
-        loop.name, step, loop.n_steps, loop.schedule, names, loop.captures, condition if loop.condition else None
+        loop.name,
+        step,
+        loop.n_steps,
+        loop.schedule,
+        names,
+        loop.captures,
+        condition if loop.condition else None,
+        check=loop.check,
     )
     return tangent, moved
 
