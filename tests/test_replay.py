@@ -268,3 +268,18 @@ def test_steps_in_lockstep() -> None:
 
 def test_names_of_the_modes() -> None:
     assert [as_check(name).value for name in ("digest", "sample", "off")] == ["digest", "sample", "off"]
+
+
+def test_second_derivatives_keep_the_mode() -> None:
+    calls = [0]
+
+    def loss(u: Any, check: str) -> Any:
+        def step(i: int, u: Any) -> Any:
+            calls[0] += 1
+            return u * u * calls[0]
+
+        return np.sum(fori_loop(0, 4, step, u, policy="revolve-1", check=check))
+
+    with pytest.raises(ReplayError):
+        unspool.hvp(lambda u: loss(u, "digest"))(X, X)
+    assert unspool.hvp(lambda u: loss(u, "off"))(X, X).shape == (3,)

@@ -23,7 +23,7 @@ SAMPLED = 1024
 SMALL = 2**16
 """Bytes: arrays up to this size are their own sample."""
 
-_AT_ONCE = 2048  # bytes: below this copies are compared faster than arrays
+_AT_ONCE = 2**14  # bytes: below this copies are compared faster than arrays
 _PADDED = "gG"  # longdouble, of whose bytes some mean nothing
 
 
