@@ -60,11 +60,11 @@ class Loop:
     flat: Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]] | None = None
     """``step`` where nothing stands between it and what is around the loop."""
 
-    check: Check = Check.DIGEST
-    """How much of a state is compared when it is computed again."""
-
     outputs: list[Structure] = field(default_factory=list)
     """The structure of the outputs of a step, once one has run."""
+
+    check: Check = Check.DIGEST
+    """How much of a state is compared when it is computed again."""
 
     def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
         """The loop as it is carried out from this state."""

@@ -344,8 +344,8 @@ def _loop(
         (*about, structure),
         stepping,
         flatly(body),
-        as_check(check),
         [] if outputs is None else outputs,
+        as_check(check),
     )
     if check_finite:
         from unspool.finite import check_loop  # a tool for a bad day

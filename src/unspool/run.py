@@ -151,6 +151,8 @@ class Run:
         first = self.position - len(self._taped)
         for step in range(first, first + n):
             self._known.pop(step, None)
+            if step not in self._held:
+                self._swept.discard(step)
         del self._taped[:n]
 
     # --- six verbs ----------------------------------------------------------------------------------------------------
@@ -171,9 +173,9 @@ class Run:
                 cut = len(self._taped) - (stop - start)
                 residuals = self._taped[cut:]
                 del self._taped[cut:]
-                self.cts = self.kernels.reverse(self.cts, residuals, start, stop)
                 self._known.pop(stop, None)
-                self.state = ()  # the next state is loaded
+                self.state = ()  # the next one is loaded: none but that at `start` is held meanwhile
+                self.cts = self.kernels.reverse(self.cts, residuals, start, stop)
             case Save(step, tier):
                 self._store(tier).put(step, self.state)
                 self._held[step] = tier
@@ -185,6 +187,8 @@ class Run:
             case Drop(step, tier):
                 self._store(tier).drop(step)
                 del self._held[step]
+                if not self._turned and step not in self._known:
+                    self._swept.discard(step)
         if self.report is not None:
             self._account(action, begin)
             if weigh and isinstance(action, Record | Save):
