@@ -245,6 +245,7 @@ EDGES: dict[str, Callable[[Any], Any]] = {
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -1e-310, 1.0, -1.0, 0.5, 2.5, -2.5, 1e308, -1e308])
 
 
+@pytest.mark.filterwarnings("ignore::unspool.errors.ZeroGradientWarning")
 def test_infinities_nan_and_poles_are_those_of_the_tape_and_raise_nothing() -> None:
     """All functions are outputs of one loop; each is differentiated alone by its column."""
 

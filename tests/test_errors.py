@@ -9,7 +9,8 @@ import pytest
 import unspool
 from unspool import errors
 
-CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if cls.__module__ == "unspool.errors"]
+DEFINED = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if cls.__module__ == "unspool.errors"]
+CLASSES = [cls for cls in DEFINED if not issubclass(cls, Warning)]
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -32,6 +33,7 @@ def test_errors_have_one_root_a_sentence_and_can_be_raised_with_a_message(cls: t
         (errors.StateError, TypeError),
         (errors.ClosedError, RuntimeError),
         (errors.ReplayError, RuntimeError),
+        (errors.NonFiniteError, ArithmeticError),
     ],
 )
 def test_errors_are_caught_as_pythons_own(cls: type[Exception], builtin: type[Exception]) -> None:

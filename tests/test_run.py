@@ -89,7 +89,14 @@ class Toy:
             layout=LAYOUT,
         )
         stores = {Tier.RAM: RamStore(LAYOUT)}
-        return Run(kernels, schedule, stores, n, replay_error=lambda k, j: f"step {k} array {j}", report=report)
+        return Run(
+            kernels,
+            schedule,
+            stores,
+            n,
+            replay_error=lambda m: f"step {m.step} array {m.difference.position}",
+            report=report,
+        )
 
 
 def _states(n: int) -> list[float]:

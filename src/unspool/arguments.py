@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import InputError
-from unspool.ir.listener import Traced, fresh, primal, resolve, still
+from unspool.ir.listener import Traced, fresh, primal, refuse_subclass, resolve, still
 from unspool.layout import ArrayType
 from unspool.tape import Tape
 from unspool.tree import Structure, flatten
@@ -31,6 +31,7 @@ def as_input(value: Any, where: str) -> Any:
     if isinstance(value, float | complex | np.floating | np.complexfloating):
         return np.asarray(value)[()]
     if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
+        refuse_subclass(value, where)
         return _same_layout(value)
     kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else f"type {type(value).__name__}"
     raise InputError(
@@ -57,6 +58,11 @@ def as_inputs(values: Sequence[Any], positions: Sequence[int]) -> tuple[list[Any
     leaves: list[Any] = []
     structures = []
     for position, value in zip(positions, values, strict=True):
+        if value is None:
+            raise InputError(
+                f"argument {position} is None, with respect to which nothing can be differentiated. Pass an array or a "
+                "float, or leave the argument out of argnums."
+            )
         part, structure = flatten(value)
         where = [f"argument {position}{path}" for path in structure.paths()]
         leaves += [as_input(leaf, name) for leaf, name in zip(part, where, strict=True)]

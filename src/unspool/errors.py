@@ -3,6 +3,8 @@
 A message has three parts: what is wrong, where in the user's code, and what to do instead.
 """
 
+from typing import Any
+
 
 class UnspoolError(Exception):
     """The root of all exceptions of this package."""
@@ -40,9 +42,21 @@ class StateError(UnspoolError, TypeError):
     """The state of a loop changed its structure, shape or dtype from one step to the next."""
 
 
+class NonFiniteError(UnspoolError, ArithmeticError):
+    """A NaN or an infinity reached a state, a result or a gradient; ``birth`` says where it was born."""
+
+    def __init__(self, message: str, birth: Any = None) -> None:
+        super().__init__(message)
+        self.birth = birth
+
+
 class ReplayError(UnspoolError, RuntimeError):
     """A step computed another result when it was run again: the step is not a function of its state."""
 
 
 class ProgramError(UnspoolError, ValueError):
     """A program is not well formed: a value is used before it is bound, bound twice, or has another type."""
+
+
+class ZeroGradientWarning(UserWarning):
+    """A loss depends on none of the arguments that it is differentiated in: the gradient is zero."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from inspect import getclosurevars
+from random import Random
 from typing import Any
 
 import numpy as np
 
 from unspool.closure import Captures
-from unspool.codegen.fallback import FlatStep, Steps, Surroundings, replay_message
+from unspool.codegen.fallback import FlatStep, Steps, Surroundings
 from unspool.errors import ReplayError
 from unspool.ir.listener import Traced, primal, resolve
 from unspool.kernels import Kernels, State
-from unspool.layout import digest
 from unspool.observers import LoopReport, logs
 from unspool.planner import Auto, Plan
 from unspool.probe import Probe
+from unspool.replay import Check, Difference, Mismatch, checksum, replay_message
 from unspool.run import Run
 from unspool.schedules import Schedule, Tier
 from unspool.source_line import user_line
@@ -67,6 +69,9 @@ class Loop:
     threads: int = 1
     """That share the large nests of a compiled step."""
 
+    check: Check = Check.DIGEST
+    """How much of a state is compared when it is computed again."""
+
     def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
         """The loop as it is carried out from this state."""
         return Steps(
@@ -80,6 +85,7 @@ class Loop:
             loop_name=self.name,
             condition=self.condition,
             tick=None if bar is None else lambda verb: bar.update(),
+            check=self.check,
         )
 
     def why_not_compiled(self, state: State) -> str | None:
@@ -93,10 +99,41 @@ class Loop:
             return f"too few steps on {size:,} numbers: {self.n_steps:,}"
         return None
 
-    def replay_error(self, step: int, position: int) -> str:
+    def replay_error(self, found: Mismatch) -> str:
         """What to say when the state at a step came out differently."""
-        name = self.names[position] if position < len(self.names) else ""
-        return replay_message(f"the state{name} of {self.name} before step {step}")
+        what = f"the state{self._name(found.difference)} of {self.name} before step {found.step}"
+        match found.cause:
+            case None:
+                last = found.step - 1
+                which = f"Step {last}" if found.start == last else f"Each of the steps {found.start} to {last}"
+                earlier = f", or a step before step {found.start} does not repeat itself" if found.start else ""
+                cause = (
+                    f"{which}, run twice more from the same state just now, repeated itself: something that the step "
+                    "reads has changed since the first sweep, perhaps an array or a variable of the code around the "
+                    f"loop{earlier}."
+                )
+            case (int(step), Difference() as difference):
+                cause = (
+                    f"Step {step}, run twice more from the same state just now, did not repeat itself in "
+                    f"state{self._name(difference)} ({difference}): it draws random numbers, reads a clock, or keeps "
+                    f"something outside of its state.{self._generators()}"
+                )
+            case _:
+                cause = self._generators().strip()
+        return replay_message(what, found.difference, cause)
+
+    def _name(self, difference: Difference) -> str:
+        return self.names[difference.position] if difference.position < len(self.names) else ""
+
+    def _generators(self) -> str:
+        """The random generators that the step reads from the code around the loop, in a sentence."""
+        try:
+            found = getclosurevars(self.body)
+        except TypeError:  # not a Python function
+            return ""
+        kinds = (np.random.Generator, np.random.RandomState, Random)
+        names = [name for name, value in {**found.globals, **found.nonlocals}.items() if isinstance(value, kinds)]
+        return f" It reads the random generator {', '.join(names)} from the code around the loop." if names else ""
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------
@@ -140,6 +177,7 @@ class Sweep:
                 {Tier.RAM: RamStore(kernels.layout)},
                 loop.n_steps,
                 replay_error=loop.replay_error,
+                check=loop.check,
                 report=self._report,
             )
             final = self._run.forward(self.init)
@@ -148,7 +186,7 @@ class Sweep:
             raise
         self._weigh()
         self.values = self.steps.values
-        self._results = digest([*final, *(self.steps.ys or [])])
+        self._results = checksum([*final, *(self.steps.ys or [])], loop.check)
         self._spent = False
         return final, self.steps.ys or []
 
@@ -165,18 +203,16 @@ class Sweep:
 
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
         """The cotangents of the initial state, of xs and of the captures; a second call sweeps again first."""
+        loop = self.loop
         if self._spent:
             before = self._results
             self.forward()
             for position, (one, other) in enumerate(zip(before, self._results, strict=True)):
                 if one != other:
                     self._run.close()
-                    n_state, n_steps = len(self.init), self._run.n_steps or 0
-                    raise ReplayError(
-                        self.loop.replay_error(n_steps, position)
-                        if position < n_state
-                        else replay_message(f"an output of {self.loop.name}")
-                    )
+                    state = position < len(self.init)
+                    name = f"the final state{loop.names[position]}" if state else "an output"
+                    raise ReplayError(replay_message(f"{name} of {loop.name}"))
         self._spent = True
         self.steps.cts_ys = list(cts_ys)
         try:

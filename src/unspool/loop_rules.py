@@ -55,6 +55,11 @@ MOST_UNROLLED = 64
 
 def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Take the steps one by one where only types are known."""
+    if loop.flat is None:
+        raise UnsupportedError(
+            f"a {loop.name} with check_finite=True inside a step: its operations are listened to, and machine code has "
+            "none"
+        )
     if loop.flat is None or (loop.n_steps is not None and not 0 < loop.n_steps <= MOST_UNROLLED):
         raise UnsupportedError(
             f"a {loop.name} of {loop.n_steps} steps inside a step: loops of 1 to {MOST_UNROLLED} steps can be compiled"
@@ -286,6 +291,7 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
         about=("tangent", *loop.about),
         stepping=None if stepping is None else lambda body: moved_step(stepping(body)),
         threads=loop.threads,
+        check=loop.check,
     )
     return tangent, moved
 

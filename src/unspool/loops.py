@@ -14,21 +14,28 @@ import numpy as np
 
 from unspool.closure import Captures, Capturing, standing_in
 from unspool.codegen.fallback import FlatStep, Steps, Surroundings
-from unspool.errors import InputError, PolicyError, StateError
-from unspool.ir.listener import Traced, resolve
+from unspool.errors import PolicyError, StateError, UnsupportedError
+from unspool.generators import Carried, FlatBody, is_generator
+from unspool.ir.listener import Traced, refuse_subclass, resolve
 from unspool.loop import Loop, plain_state
+from unspool.loop_inputs import (
+    Policy,
+    as_mode,
+    as_number,
+    as_policy,
+    as_threads,
+    n_rows,
+    returned_leaves,
+    state_leaves,
+    step_name,
+)
 from unspool.loop_rules import run_loop
-from unspool.memory import Memory, as_bytes
+from unspool.memory import Memory
 from unspool.planner import Auto, Plan
 from unspool.probe import Probe
-from unspool.schedules import Schedule, as_schedule
+from unspool.replay import as_check
 from unspool.schedules.recompute import Recompute
 from unspool.tree import Structure, flatten
-
-Policy = str | Schedule
-
-MOST_THREADS = 256
-"""That can share a step."""
 
 
 def fori_loop(
@@ -41,6 +48,8 @@ def fori_loop(
     memory: Memory = None,
     compile: bool | str = "auto",
     threads: int | None = None,
+    check: str = "digest",
+    check_finite: bool = False,
     progress: bool = False,
 ) -> Any:
     """``for i in range(lower, upper): val = body_fun(i, val)``; returns the last val.
@@ -49,9 +58,18 @@ def fori_loop(
     that the body takes from the code around it get their gradient too. ``policy`` says what the way back keeps: a
     `Schedule`, or "none" (keep all), "every-k", "revolve-c", ... (see `unspool.schedules`); the gradient is the same
     to the last bit. ``progress`` shows a bar. ``threads`` (from 1 to 256; None is 1) share the large loops of a
-    compiled step, with the same bits for any number of them; loops on a few numbers and on the tape take one. Raises
-    `StateError` when the state changes its type, `ReplayError` when a step does not repeat itself, `InputError` for
-    another number of threads, and whatever the body raises, with the step number added.
+    compiled step, with the same bits for any number of them; loops on a few numbers and on the tape take one. A state
+    may hold `numpy.random.Generator`: its draws are replayed, and it ends where a plain loop would leave it.
+
+    Where a state is computed again, it is compared with what it was, and `ReplayError` names the first difference.
+    ``check="digest"`` compares all bits at the snapshots of the sweep and at its end, and between them those of 1024
+    elements of each array of more than 64 KiB; "sample" does that everywhere; "off" nowhere. A compiled loop needs no
+    check: machine code reads nothing but its arguments. ``check_finite`` raises `NonFiniteError` where a NaN or an
+    infinity is born that reaches a state, an output or a gradient, and names step, primitive, line and index; the loop
+    is not compiled then, and several times as slow.
+
+    Raises `StateError` when the state changes its type, `InputError` for another number of threads, and whatever the
+    body raises, with the step number added.
 
     >>> import numpy as np, unspool
     >>> def decayed(rate):
@@ -59,14 +77,14 @@ def fori_loop(
     >>> unspool.grad(decayed)(0.5).round(6)
     np.float64(-0.608815)
     """
-    lower, upper = _number(lower, "lower"), _number(upper, "upper")
+    lower, upper = as_number(lower, "lower"), as_number(upper, "upper")
     if upper < lower:
         raise PolicyError(f"fori_loop from {lower} to {upper}: the number of steps would be negative")
-    leaves, structure = _state(init_val, "fori_loop")
+    leaves, structure, carried = state_leaves(init_val, "fori_loop")
 
     def flat(body: Any) -> FlatBody:
         return lambda k, state, inputs: (
-            _returned(body(lower + k, structure.unflatten(state)), structure, "fori_loop", k),
+            returned_leaves(body(lower + k, structure.unflatten(state)), structure, "fori_loop", k),
             [],
         )
 
@@ -75,16 +93,19 @@ def fori_loop(
         flat,
         body_fun,
         structure,
+        carried,
         n_steps=upper - lower,
         policy=policy,
         memory=memory,
         compile=compile,
         threads=threads,
+        check=check,
+        check_finite=check_finite,
         progress=progress,
         about=(lower,),
     )
     final, _ = run_loop(loop, leaves, [])
-    return structure.unflatten(final)
+    return structure.unflatten(final if carried is None else carried.given_back(final))
 
 
 def scan(
@@ -97,13 +118,15 @@ def scan(
     memory: Memory = None,
     compile: bool | str = "auto",
     threads: int | None = None,
+    check: str = "digest",
+    check_finite: bool = False,
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Carry a state over the rows of xs: ``carry, y = f(carry, x)``; returns the last carry and the ys, stacked.
 
     ``xs`` is a nest of arrays whose first axis counts the steps, or None with a ``length``; x is None then. Gradients
     go to ``init``, to every row of ``xs``, through every y, and to arrays that f takes from the code around it.
-    ``policy``, ``threads`` and ``progress`` are those of `fori_loop`.
+    The keywords are those of `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def walk(forces):
@@ -112,10 +135,12 @@ def scan(
     >>> unspool.grad(walk)(np.array([1.0, 2.0, 3.0]))
     array([5., 4., 3.])
     """
-    leaves, structure = _state(init, "scan")
+    leaves, structure, carried = state_leaves(init, "scan")
     rows, inputs_structure = flatten(xs)
+    for row, path in zip(rows, inputs_structure.paths(), strict=True):
+        refuse_subclass(row, f"xs{path} of scan")
     rows = [row if isinstance(row, Traced) else np.asarray(row) for row in rows]
-    n = _length(rows, length)
+    n = n_rows(rows, length)
     found: list[Structure] = []
 
     def flat(body: Any) -> FlatBody:
@@ -125,9 +150,9 @@ def scan(
                 raise StateError(f"the step of scan returned {type(result).__name__}; it must return a pair (carry, y)")
             outputs, outputs_structure = flatten(result[1])
             if found and found[0] != outputs_structure:
-                raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in step {k}")
+                raise StateError(f"the output of scan was {found[0]} and became {outputs_structure} in {step_name(k)}")
             found[:] = [outputs_structure]
-            return _returned(result[0], structure, "scan", k), outputs
+            return returned_leaves(result[0], structure, "scan", k), outputs
 
         return function
 
@@ -136,11 +161,14 @@ def scan(
         flat,
         f,
         structure,
+        carried,
         n_steps=n,
         policy=policy,
         memory=memory,
         compile=compile,
         threads=threads,
+        check=check,
+        check_finite=check_finite,
         progress=progress,
         about=(inputs_structure,),
         outputs=found,
@@ -148,7 +176,8 @@ def scan(
     if n == 0:
         return init, _no_outputs(loop, leaves, rows, found)
     final, ys = run_loop(loop, leaves, rows)
-    return structure.unflatten(final), found[0].unflatten(ys)
+    carry = structure.unflatten(final if carried is None else carried.given_back(final))
+    return carry, found[0].unflatten(ys)
 
 
 def while_loop(
@@ -159,6 +188,8 @@ def while_loop(
     policy: Policy | None = None,
     memory: Memory = None,
     compile: bool | str = "auto",
+    check: str = "digest",
+    check_finite: bool = False,
     progress: bool = False,
 ) -> Any:
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
@@ -174,10 +205,13 @@ def while_loop(
     >>> unspool.grad(root)(4.0).round(9)
     np.float64(0.25)
     """
-    leaves, structure = _state(init_val, "while_loop")
+    leaves, structure, carried = state_leaves(init_val, "while_loop")
 
     def flat(body: Any) -> FlatBody:
-        return lambda k, state, inputs: (_returned(body(structure.unflatten(state)), structure, "while_loop", k), [])
+        return lambda k, state, inputs: (
+            returned_leaves(body(structure.unflatten(state)), structure, "while_loop", k),
+            [],
+        )
 
     captures = Captures()
 
@@ -186,24 +220,27 @@ def while_loop(
 
     def condition(state: list[Any], around: Surroundings) -> bool:
         with standing_in(Capturing(captures, around.read), around.listeners):
-            return going(state)
+            return carried.asked(going, state) if carried is not None else going(state)
 
     loop = _loop(
         "while_loop",
         flat,
         body_fun,
         structure,
+        carried,
         n_steps=None,
         policy=policy,
         memory=memory,
         compile=compile,
+        check=check,
+        check_finite=check_finite,
         progress=progress,
         captures=captures,
         condition=condition,
         going=going,
     )
     final, _ = run_loop(loop, leaves, [])
-    return structure.unflatten(final)
+    return structure.unflatten(final if carried is None else carried.given_back(final))
 
 
 def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Memory = None) -> Plan:
@@ -219,43 +256,52 @@ def plan(step: Callable[[int, Any], Any], init: Any, n_steps: int, *, memory: Me
     >>> chosen.cost.peak_bytes <= chosen.budget_bytes, chosen.cost.steps < 30_000
     (True, True)
     """
-    leaves, structure = _state(init, "plan")
+    leaves, structure, carried = state_leaves(init, "plan")
 
     def flat(body: Any) -> FlatBody:
-        return lambda k, state, inputs: (_returned(body(k, structure.unflatten(state)), structure, "plan", k), [])
+        return lambda k, state, inputs: (returned_leaves(body(k, structure.unflatten(state)), structure, "plan", k), [])
 
-    n = _number(n_steps, "n_steps")
+    n = as_number(n_steps, "n_steps")
     if n < 0:
         raise PolicyError(f"plan for {n} steps: the number of steps is negative")
     policy = Auto(memory)
-    loop = _loop("plan", flat, step, structure, n_steps=n, policy=None, memory=memory, compile=False, progress=False)
+    loop = _loop(
+        "plan", flat, step, structure, carried, n_steps=n, policy=None, memory=memory, compile=False, progress=False
+    )
     state = plain_state(leaves)
     return Probe(loop.steps(state, [], []).kernels(), state).plan(policy, n, timed=True)
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., Any], *, check: str = "digest") -> Callable[..., Any]:
     """The same function, of which the tape keeps the arguments only: the way back runs it a second time.
 
-    ``f`` takes and returns any nest of arrays. Memory for its residuals is held only while its own adjoint runs.
+    ``f`` takes and returns any nest of arrays. Memory for its residuals is held only while its own adjoint runs. A
+    `numpy.random.Generator` among the arguments draws the same numbers the second time. ``check`` is that of
+    `fori_loop`, for the results.
 
     >>> import numpy as np, unspool
     >>> unspool.grad(lambda x: unspool.checkpoint(lambda y: np.sin(np.exp(y)))(x) ** 2)(0.5).round(6)
     np.float64(-0.255914)
     """
 
+    as_check(check)  # refuses what is none, before the first call
+
     @wraps(f)
     def recomputed(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
         moving = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
+        drawing = [k for k, leaf in enumerate(leaves) if is_generator(leaf)]
 
-        def step(carry: Any, rows: list[Any]) -> tuple[Any, Any]:
+        def step(generators: Any, rows: list[Any]) -> tuple[Any, Any]:
             here = list(leaves)
-            for k, row in zip(moving, rows, strict=True):
-                here[k] = row
+            for k, value in zip((*moving, *drawing), (*rows, *generators), strict=True):
+                here[k] = value
             positional, named = structure.unflatten(here)
-            return carry, f(*positional, **named)
+            return generators, f(*positional, **named)
 
-        _, stacked = scan(step, (), [np.expand_dims(leaves[k], 0) for k in moving], 1, policy=Recompute())
+        rows = [np.expand_dims(leaves[k], 0) for k in moving]
+        carry = tuple([leaves[k] for k in drawing])
+        _, stacked = scan(step, carry, rows, 1, policy=Recompute(), check=check)
         results, results_structure = flatten(stacked)
         return results_structure.unflatten([result[0] for result in results])
 
@@ -263,14 +309,12 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # --- what the public loops share --------------------------------------------------------------------------------------
-FlatBody = Callable[[int, list[Any], list[Any]], tuple[list[Any], list[Any]]]
-
-
 def _loop(
     name: str,
     flat: Callable[[Any], FlatBody],
     body: Callable[..., Any],
     structure: Structure,
+    carried: Carried | None,
     *,
     n_steps: int | None,
     policy: Policy | None,
@@ -278,6 +322,8 @@ def _loop(
     compile: bool | str,
     progress: bool,
     threads: int | None = None,
+    check: str = "digest",
+    check_finite: bool = False,
     captures: Captures | None = None,
     condition: Callable[[list[Any], Surroundings], bool] | None = None,
     going: Callable[[list[Any]], bool] | None = None,
@@ -285,9 +331,17 @@ def _loop(
     outputs: list[Structure] | None = None,
 ) -> Loop:
     noted = Captures() if captures is None else captures
+    if carried is not None and compile is True:
+        raise UnsupportedError(
+            f"{name} carries the random generator state{carried.paths[0]}, and compile=True asks for machine code, "
+            "which cannot draw from it. Leave compile= away, or draw before the loop and pass xs to scan."
+        )
+
+    def flatly(body: Any) -> FlatBody:
+        return flat(body) if carried is None else carried.around(flat(body), name)
 
     def stepping(body: Any) -> FlatStep:
-        function = flat(body)
+        function = flatly(body)
 
         def step(k: int, state: list[Any], inputs: list[Any], around: Surroundings) -> tuple[list[Any], list[Any]]:
             with standing_in(Capturing(noted, around.read), around.listeners):
@@ -296,99 +350,30 @@ def _loop(
 
         return step
 
-    return Loop(
+    loop = Loop(
         name,
         stepping(body),
         n_steps,
-        _as_policy(policy, memory),
+        as_policy(policy, memory),
         tuple(structure.paths()),
         noted,
         condition,
         progress,
-        _as_mode(compile),
+        as_mode(compile),
         body,
         (*about, structure),
         stepping,
-        flat(body),
+        flatly(body),
         going,
         [] if outputs is None else outputs,
-        _as_threads(threads),
+        as_threads(threads),
+        as_check(check),
     )
+    if check_finite:
+        from unspool.finite import check_loop  # a tool for a bad day
 
-
-def _as_threads(threads: Any) -> int:
-    if threads is None:
-        return 1
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= MOST_THREADS:
-        raise InputError(
-            f"threads={threads!r}: the threads that share the steps of a compiled loop are a whole number from 1 to "
-            f"{MOST_THREADS}. Leave it out for one."
-        )
-    return int(threads)
-
-
-def _as_mode(compile: bool | str) -> bool | str:
-    if compile in (True, False, "auto"):
-        return compile
-    raise PolicyError(f'compile={compile!r}: choose True, False, or "auto"')
-
-
-def _as_policy(policy: Policy | None, memory: Memory) -> Schedule | Auto:
-    if policy is None or (isinstance(policy, str) and policy.strip().lower() == "auto"):
-        if memory is not None:
-            as_bytes(memory)  # refuses what is no amount of memory, before the first step
-        return Auto(memory)
-    schedule = as_schedule(policy)
-    if memory is not None:
-        raise PolicyError(
-            f"memory={memory!r} goes with policy='auto', which chooses a schedule for it; {policy!r} says already what "
-            "is held. Leave one of the two out."
-        )
-    return schedule
-
-
-def _number(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        kind = type(value).__name__
-        raise InputError(f"{name} must be an int, not {kind}: a number of steps that depends on values is a while_loop")
-    return int(value)
-
-
-def _state(nest: Any, name: str) -> tuple[list[Any], Structure]:
-    leaves, structure = flatten(nest)
-    for leaf, path in zip(leaves, structure.paths(), strict=True):
-        if not isinstance(leaf, Traced) and np.asarray(leaf).dtype.kind not in "biufc":
-            raise InputError(
-                f"the initial state{path} of {name} is of type {type(leaf).__name__}. A state is made of arrays and "
-                "numbers; keep other things in the code around the loop."
-            )
-    return leaves, structure
-
-
-def _returned(nest: Any, structure: Structure, name: str, k: int) -> list[Any]:
-    leaves, found = flatten(nest)
-    if found != structure:
-        raise StateError(
-            f"the state of {name} changed its structure in step {k}: it was {structure} and became {found}. A step "
-            "must return its state in the structure in which it got it."
-        )
-    return leaves
-
-
-def _length(rows: Sequence[Any], length: int | None) -> int:
-    if not all(row.shape for row in rows):
-        raise InputError("every array in xs needs a first axis that counts the steps; one has no axes")
-    lengths: set[int] = {row.shape[0] for row in rows}
-    if length is not None:
-        lengths.add(_number(length, "length"))
-    if not lengths:
-        raise InputError("scan needs xs, or a length")
-    if len(lengths) > 1:
-        raise InputError(f"the arrays in xs and length disagree about the number of steps: {sorted(lengths)}")
-    (n,) = lengths
-    if n < 0:
-        raise PolicyError(f"scan with length={n}: the number of steps would be negative")
-    return n
+        return check_loop(loop)
+    return loop
 
 
 def _no_outputs(loop: Loop, init: Sequence[Any], rows: Sequence[Any], found: list[Structure]) -> Any:

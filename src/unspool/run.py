@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from unspool.collector import patient_collector
 from unspool.errors import PolicyError, ReplayError
 from unspool.kernels import Cotangents, Kernels, State
-from unspool.layout import digest
 from unspool.observers import LoopReport
+from unspool.replay import SMALL, Check, Mismatch, first_difference, first_sampled_difference, lockstep, sample
 from unspool.schedules import Action, Advance, Drop, Load, OnlineSchedule, Record, Reverse, Save, Schedule
 from unspool.stores import Store
 
@@ -18,8 +20,10 @@ from unspool.stores import Store
 class Run:
     """One run of a loop under a schedule: `forward` up to the turn, then `reverse` back to the start.
 
-    ``n_steps`` is None for a loop that ends by a condition; that takes an `OnlineSchedule`. The state at every
-    snapshot is remembered by a digest, and compared when a recomputation arrives there: ReplayError if the bits differ.
+    ``n_steps`` is None for a loop that ends by a condition; that takes an `OnlineSchedule`. The state from which a
+    range of steps was recorded is compared with what the record of the steps before it arrives at, and so is the final
+    state: ReplayError if the bits differ. Where it is a state of the sweep, the final one or a snapshot, all bits are
+    compared; where it was computed again itself, those of a sample of each large array.
     """
 
     def __init__(
@@ -29,7 +33,8 @@ class Run:
         stores: Mapping[int, Store],
         n_steps: int | None,
         *,
-        replay_error: Callable[[int, int], str],
+        replay_error: Callable[[Mismatch], str],
+        check: Check = Check.DIGEST,
         report: LoopReport | None = None,
     ) -> None:
         self.kernels = kernels
@@ -40,11 +45,15 @@ class Run:
         self.position = 0
         self.state: State = ()
         self.cts: Cotangents = ()
+        self.check = check
         self._replay_error = replay_error
         self._actions: Iterator[Action] = iter(())
         self._taped: list[Any] = []
         self._held: dict[int, int] = {}
-        self._digests: dict[int, tuple[int, ...]] = {}
+        self._known: dict[int, State] = {}
+        self._swept: set[int] = set()
+        self._small = kernels.layout.n_bytes <= SMALL
+        self._sliding = False
         self._turned = False
 
     # --- the two halves -----------------------------------------------------------------------------------------------
@@ -64,7 +73,8 @@ class Run:
             self.close()
             raise
         assert self.n_steps is not None
-        self._digests[self.n_steps] = digest(self.state)
+        if self.check is not Check.OFF and not self._taped_all():
+            self._note(self.n_steps, tuple([_kept(leaf) for leaf in self.state]))
         self._turned = True
         self._spent("sweep", begin)
         return self.state
@@ -89,7 +99,8 @@ class Run:
         for store in self.stores.values():
             store.close()
         self._taped.clear()
-        self._digests.clear()
+        self._known.clear()
+        self._swept.clear()
         self.state = ()
 
     # --- a loop of unknown length -------------------------------------------------------------------------------------
@@ -122,7 +133,7 @@ class Run:
 
     def _advance_online(self, action: Advance, last: int) -> None:
         """Record as we go and keep the residuals of the last steps, for any step may turn out to be the last."""
-        weighed = False
+        weighed, self._sliding = False, action.stop - action.start > last
         while self.position < action.stop and self.kernels.going(self.state, self.position):
             full = len(self._taped) >= last
             if full and not weighed:  # as many residuals as there will be: to weigh them at every step is quadratic
@@ -131,15 +142,17 @@ class Run:
             if full:  # there is one more step, so that the oldest is not among the last
                 self._forget_oldest(len(self._taped) - last + 1)
             self._apply(Record(self.position, self.position + 1), weigh=False)
+        self._sliding = False
         if not weighed:
             self._weigh()
 
     def _forget_oldest(self, n: int) -> None:
-        """Let go of the oldest residuals, and of the digests of their states that are not saved."""
+        """Let go of the oldest residuals, and of their states."""
         first = self.position - len(self._taped)
         for step in range(first, first + n):
+            self._known.pop(step, None)
             if step not in self._held:
-                self._digests.pop(step, None)
+                self._swept.discard(step)
         del self._taped[:n]
 
     # --- six verbs ----------------------------------------------------------------------------------------------------
@@ -148,32 +161,34 @@ class Run:
         match action:
             case Advance(start, stop):
                 self.state, self.position = self.kernels.advance(self.state, start, stop)
-                self._check(self.position)
             case Record(start, stop):
-                if start not in self._digests:
-                    self._digests[start] = digest(self.state)  # the record of the step before must arrive here
-                self.state, self.position, residuals = self.kernels.record(self.state, start, stop)
+                before = self.state
+                if self.check is not Check.OFF and (self._sliding or not self._taped):
+                    self._note(start, before)  # the record of the step before must arrive here
+                self.state, self.position, residuals = self.kernels.record(before, start, stop)
                 self._taped += residuals
-                self._check(self.position)
+                if self._turned and self.position in self._known:
+                    self._compare(before, start)
             case Reverse(start, stop):
                 cut = len(self._taped) - (stop - start)
                 residuals = self._taped[cut:]
                 del self._taped[cut:]
+                self._known.pop(stop, None)
+                self.state = ()  # the next one is loaded: none but that at `start` is held meanwhile
                 self.cts = self.kernels.reverse(self.cts, residuals, start, stop)
-                self._digests.pop(stop, None)
             case Save(step, tier):
                 self._store(tier).put(step, self.state)
                 self._held[step] = tier
                 if not self._turned:
-                    self._digests[step] = digest(self.state)
+                    self._swept.add(step)
             case Load(step, tier):
-                self.state = tuple(leaf if leaf.ndim else leaf[()] for leaf in self._store(tier).get(step))
+                self.state = self._loaded(step, tier)
                 self.position = step
             case Drop(step, tier):
                 self._store(tier).drop(step)
                 del self._held[step]
-                if not self._turned and step < self.position - len(self._taped):
-                    self._digests.pop(step, None)  # it is compared where the step before it is recorded
+                if not self._turned and step not in self._known:
+                    self._swept.discard(step)
         if self.report is not None:
             self._account(action, begin)
             if weigh and isinstance(action, Record | Save):
@@ -184,14 +199,39 @@ class Run:
             raise PolicyError(f"the policy {self.schedule} uses the tier {tier!r}, for which there is no store")
         return self.stores[tier]
 
+    def _loaded(self, step: int, tier: int) -> State:
+        return tuple([leaf if leaf.ndim else leaf[()] for leaf in self._store(tier).get(step)])
+
     # --- replay by value ----------------------------------------------------------------------------------------------
-    def _check(self, step: int) -> None:
-        """Compare the live state with what it was here the first time, where that is known."""
-        known = self._digests.get(step)
-        if known is not None and self._turned:
-            for position, (before, now) in enumerate(zip(known, digest(self.state), strict=True)):
-                if before != now:
-                    raise ReplayError(self._replay_error(step, position))
+    def _taped_all(self) -> bool:
+        """Whether no step will be run again."""
+        return len(self._taped) == self.n_steps
+
+    def _note(self, step: int, state: State) -> None:
+        """Keep what the state at a step is, to be compared: a reference is as good as a copy."""
+        if not self._turned:
+            self._swept.add(step)
+        self._known[step] = state if self._small or self._whole(step) else sample(state, step)
+
+    def _whole(self, step: int) -> bool:
+        return self.check is Check.DIGEST and step in self._swept
+
+    def _compare(self, before: State, start: int) -> None:
+        """Compare the state that the steps from ``start`` on have arrived at with what it was the first time."""
+        known, step = self._known[self.position], self.position
+        whole = self._small or self._whole(step)
+        found = first_difference(known, self.state) if whole else first_sampled_difference(known, self.state, step)
+        if found is not None:
+            cause: Any = ...
+            try:
+                cause = lockstep(self.kernels.advance, before, start, self.position)
+                snapshot = max([step for step in self._held if step < start], default=start)
+                if cause is None and snapshot < start:
+                    state, stop, start = self._loaded(snapshot, self._held[snapshot]), start, snapshot
+                    cause = lockstep(self.kernels.advance, state, start, stop)
+            except Exception:  # whatever a step does that was to be run once more for the message only
+                pass
+            raise ReplayError(self._replay_error(Mismatch(self.position, found, start, cause)))
 
     # --- accounts -----------------------------------------------------------------------------------------------------
     def _spent(self, phase: str, begin: float) -> None:
@@ -225,3 +265,8 @@ class Run:
         saved = sum(store.n_bytes for store in self.stores.values())
         report.peak_snapshot_bytes = max(report.peak_snapshot_bytes, saved)
         report.peak_bytes = max(report.peak_bytes, saved + taped)
+
+
+def _kept(leaf: Any) -> Any:
+    """What a leaf of the final state was: integers are handed out as plain arrays, which the user may write into."""
+    return leaf if leaf.dtype.kind in "fc" else np.array(leaf)[()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from unspool.arguments import (
     without,
     zeros_like,
 )
-from unspool.errors import InputError
+from unspool.errors import InputError, ZeroGradientWarning
 from unspool.ir.listener import Traced, bind, fresh, listening, resolve
 from unspool.layout import ArrayType
 from unspool.ops.convert import copy
@@ -47,6 +48,16 @@ def _tape(policy: Policy, memory: Memory, name: str) -> Tape:
     return tape_for(policy, memory, name)
 
 
+def _named(positions: Sequence[int]) -> str:
+    return f"argument {positions[0]}" if len(positions) == 1 else f"the arguments {', '.join(map(str, positions))}"
+
+
+def _checked(f: Function) -> Function:
+    from unspool.finite import check_finite  # a tool for a bad day
+
+    return check_finite(f, plain=False)
+
+
 # --- reverse mode -----------------------------------------------------------------------------------------------------
 def value_and_grad(
     f: Function,
@@ -55,23 +66,29 @@ def value_and_grad(
     has_aux: bool = False,
     policy: Policy = None,
     memory: Memory = None,
+    check_finite: bool = False,
 ) -> Function:
     """The function that returns ``(f(*args), gradient)``.
 
     ``f`` returns one real number, or ``(loss, aux)`` with ``has_aux``. The gradient has the structure, shapes and
     dtypes of the argument ``argnums``, or is a tuple of such for several. With ``has_aux`` the result is ``((loss,
     aux), gradient)``. Raises `InputError` for arguments that are not real or complex floats and for a loss that is not
-    one number.
+    one number; warns with `ZeroGradientWarning` if the loss depends on none of the arguments.
 
     ``policy`` ("every-k", "online-c") or ``memory`` (bytes, "512 MB", ...) bound what is held for the way back: values
     are forgotten and computed again from snapshots, in plain Python loops too, and the gradient is the same to the last
     bit (`unspool.mark`). Raises `BudgetError` where the memory is too little.
+
+    ``check_finite`` listens to every operation and raises `NonFiniteError` where a NaN or an infinity reaches the loss
+    or the gradient, with the step, the primitive, the line and the index where it was born: several times as slow, for
+    a bad day (`unspool.testing.check_finite`).
 
     >>> import unspool
     >>> unspool.value_and_grad(lambda p: (p["a"] + p["b"]) * (p["b"] + 1))({"a": 2.0, "b": 1.0})
     (np.float64(6.0), {'a': np.float64(2.0), 'b': np.float64(5.0)})
     """
     name = name_of(f)
+    heard = _checked(f) if check_finite else f
 
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -81,13 +98,21 @@ def value_and_grad(
         with listening(tape):
             variables = [tape.input(value) for value in values]
             try:
-                out = f(*replaced(args, positions, unflatten(structures, variables)), **kwargs)
+                out = heard(*replaced(args, positions, unflatten(structures, variables)), **kwargs)
                 loss, aux = pair_of(out, name) if has_aux else (out, None)
                 loss = checked_loss(loss, name)
                 node = tape.node_of(loss)
                 value, aux = without(tape, loss, copy=False), without(tape, aux, copy=False)
             finally:
                 tape.close()
+        if node < 0:
+            warn(
+                f"the result of {name} does not depend on {_named(positions)}: the gradient is zero. Plain numbers, "
+                "stop_gradient, rounding, comparisons and counts carry no derivative; compute the loss from the "
+                "argument itself, or filter unspool.errors.ZeroGradientWarning if it is meant so.",
+                ZeroGradientWarning,
+                stacklevel=2,
+            )
         seed = np.ones((), value.dtype)[()] if node >= 0 else None
         cts = tape.sweep([(node, seed)], free=True)
         gradients = unflatten(structures, owned(cts, values))
@@ -104,16 +129,18 @@ def grad(
     has_aux: bool = False,
     policy: Policy = None,
     memory: Memory = None,
+    check_finite: bool = False,
 ) -> Function:
     """The function that returns the gradient of ``f``: `value_and_grad` without the value.
 
-    With ``has_aux`` it returns ``(gradient, aux)``. ``policy`` and ``memory`` are those of `value_and_grad`.
+    With ``has_aux`` it returns ``(gradient, aux)``. ``policy``, ``memory`` and ``check_finite`` are those of
+    `value_and_grad`.
 
     >>> import unspool
     >>> unspool.grad(lambda x: np.log(x[0]) + x[0] * x[1] - np.sin(x[1]))(np.array([2.0, 5.0])).round(3)
     array([5.5  , 1.716])
     """
-    both = value_and_grad(f, argnums, has_aux=has_aux, policy=policy, memory=memory)
+    both = value_and_grad(f, argnums, has_aux=has_aux, policy=policy, memory=memory, check_finite=check_finite)
 
     @wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:

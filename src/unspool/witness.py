@@ -136,8 +136,8 @@ class Witness(Listener):
         return bind(primitive, x)
 
 
-def witness(f: Callable[..., Any], ear: Ear) -> Callable[..., Any]:
-    """The same function, of which an ear is told."""
+def witness(f: Callable[..., Any], ear: Ear, *, plain: bool = True) -> Callable[..., Any]:
+    """The same function, of which an ear is told; of its ``plain`` arguments too, or of traced ones only."""
 
     @wraps(f)
     def told(*args: Any, **kwargs: Any) -> Any:
@@ -146,13 +146,16 @@ def witness(f: Callable[..., Any], ear: Ear) -> Callable[..., Any]:
         names = [_argument(path) for path in structure.paths()]
         with listening(listener):
             try:
-                handles = [listener.input(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+                handles = [
+                    listener.input(leaf, name) if plain or isinstance(leaf, Traced) else leaf
+                    for leaf, name in zip(leaves, names, strict=True)
+                ]
                 positional, named = structure.unflatten(handles)
                 results, found = flatten(f(*positional, **named))
-                plain = [listener.result(leaf) for leaf in results]
+                untold = [listener.result(leaf) for leaf in results]
             finally:
                 listener.close()
-        return found.unflatten(plain)
+        return found.unflatten(untold)
 
     return told
 
@@ -184,11 +187,16 @@ def witnessed(primitive: Primitive, ear: Ear, place: str) -> Primitive:
     if found is None:
         return primitive
     loop, form = found
+    told = witnessed_loop(loop, ear, place)
+    return (loop_primitive if primitive.name == loop.name else loop_vjp_primitive)(told, form)
+
+
+def witnessed_loop(loop: Loop, ear: Ear, place: str) -> Loop:
+    """A loop with a step of which the ear is told, and which is neither compiled nor measured."""
     schedule = loop.schedule
     if isinstance(schedule, Auto):  # it would run steps and their adjoints to time them, which are no part of the run
         schedule = Online(_SLOTS) if loop.n_steps is None else Revolve(_SLOTS)
-    told = replace(loop, step=_step(loop, ear, place), schedule=schedule, compile=False)
-    return (loop_primitive if primitive.name == loop.name else loop_vjp_primitive)(told, form)
+    return replace(loop, step=_step(loop, ear, place), flat=None, schedule=schedule, compile=False)
 
 
 def _step(loop: Loop, ear: Ear, place: str) -> Callable[..., tuple[list[Any], list[Any]]]:

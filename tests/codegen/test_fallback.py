@@ -9,8 +9,9 @@ import pytest
 
 from tests.oracles import same_bits
 from unspool.closure import Captures
-from unspool.codegen.fallback import Steps, plain, replay_message
+from unspool.codegen.fallback import Steps, plain
 from unspool.errors import ReplayError, StateError
+from unspool.replay import replay_message
 
 U = np.array([0.3, -0.2, 0.5])
 

@@ -11,6 +11,7 @@ import pytest
 
 import unspool
 from tests.ops.agreement import agrees, complex_some, same_bits, some
+from unspool.errors import ZeroGradientWarning
 from unspool.ops import TABLE
 
 X, Y = some(3, 4), some(4, low=0.5, high=2.0, turn=0.4)
@@ -98,7 +99,8 @@ def test_what_rounds_has_no_derivative(f: Any) -> None:
         return f(x, 0.5) if f is np.heaviside else f(x)
 
     agrees(lambda x: x * rounded(x), X)
-    assert np.all(unspool.grad(lambda x: np.sum(rounded(x)))(X) == 0)
+    with pytest.warns(ZeroGradientWarning, match="rounding"):
+        assert np.all(unspool.grad(lambda x: np.sum(rounded(x)))(X) == 0)
 
 
 COMPARISONS = (np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal)
@@ -213,3 +215,12 @@ def test_exponents_of_negative_bases_do_not_warn() -> None:
     of_base, of_exponent = unspool.grad(np.power, argnums=(0, 1))(-2.0, 3.0)
     assert of_base == 12.0
     assert np.isnan(of_exponent)
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0, 0, np.float64(0.0)])
+def test_the_derivative_of_a_division_by_a_number_that_is_zero_is_infinite_and_no_error(zero: float) -> None:
+    with np.errstate(all="ignore"):
+        expected = np.array([1.0, 1.0]) / zero
+        same_bits(unspool.grad(lambda u: np.sum(u / zero))(np.ones(2)), expected)
+        same_bits(unspool.jvp(lambda u: u / zero, (np.ones(2),), (np.ones(2),))[1], expected)
+        assert np.isnan(unspool.grad(lambda u: np.real(np.sum(u / 0j)))(np.ones(2))).all()

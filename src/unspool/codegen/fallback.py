@@ -12,10 +12,19 @@ import numpy as np
 
 from unspool.closure import Captures, aside
 from unspool.errors import ReplayError, StateError
-from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, resolve
+from unspool.ir.listener import FROZEN, Listener, Traced, active, fresh, listening, primal, refuse_subclass, resolve
 from unspool.kernels import Cotangents, Kernels, State
-from unspool.layout import ArrayType, Layout, digest
+from unspool.layout import ArrayType, Layout
 from unspool.ledger import Page, open_ledger, place
+from unspool.replay import (
+    Check,
+    Difference,
+    checksum,
+    first_difference,
+    first_sampled_difference,
+    replay_message,
+    sample,
+)
 from unspool.tape import Copies, Tape, held, root
 
 
@@ -62,7 +71,9 @@ class Steps:
         loop_name: str,
         condition: Callable[[list[Any], Surroundings], bool] | None = None,
         tick: Callable[[str], None] | None = None,
+        check: Check = Check.DIGEST,
     ) -> None:
+        self.check = check
         self.step = step
         self.types = tuple(ArrayType.of(leaf) for leaf in state)
         self.xs = xs
@@ -165,6 +176,7 @@ class Steps:
                 "which it got it: start from a float (1.0 for 1), or convert with astype."
             )
         if not isinstance(leaf, Traced) and isinstance(value, np.ndarray):
+            refuse_subclass(value, f"state{self.names[position]} of {self.loop_name} after step {k}")
             value = np.array(value)  # the step may go on to write into its own array
         return np.ascontiguousarray(value) if value.ndim else value[()]
 
@@ -179,15 +191,15 @@ class Steps:
                     f"{self.loop_name} put out something of dtype {y.dtype} in step {k}. The outputs of a step are "
                     "arrays and numbers, nested in lists, tuples, dicts, dataclasses."
                 )
-        now = digest(outputs)
         if k < self.swept:
-            if now != self.output_digests.get(k, now):
-                raise ReplayError(replay_message(f"the output of step {k} of {self.loop_name}"))
+            self._compare_outputs(k, outputs)
             return
         if self.ys is None:
             assert self.n_steps is not None
             self.ys = [np.empty((self.n_steps, *y.shape), y.dtype) for y in outputs]
-        self.output_digests[k] = now
+        counted = [y for y in outputs if y.dtype.kind not in "fc"]
+        if counted:  # handed out as plain arrays, which the user may write into
+            self.output_digests[k] = checksum(counted, self.check)
         for y, row in zip(self.ys, outputs, strict=True):
             if y.shape[1:] != row.shape or y.dtype != row.dtype:
                 raise StateError(
@@ -196,6 +208,27 @@ class Steps:
                     "same type."
                 )
             y[k] = row
+
+    def _compare_outputs(self, k: int, outputs: list[Any]) -> None:
+        """Compare what a step puts out with what it put out the first time."""
+        if self.check is Check.OFF:
+            return
+        what = f"the output of step {k} of {self.loop_name}"
+        floats = [j for j, y in enumerate(outputs) if y.dtype.kind in "fc"]
+        rows = tuple([(self.ys or [])[j][k] for j in floats])
+        if any(
+            row.shape != outputs[j].shape or row.dtype != outputs[j].dtype for j, row in zip(floats, rows, strict=True)
+        ):
+            raise ReplayError(replay_message(what))
+        found = self._difference(k, rows, tuple([outputs[j] for j in floats]))
+        counted = checksum([y for y in outputs if y.dtype.kind not in "fc"], self.check)
+        if found is not None or counted != self.output_digests.get(k, counted):
+            raise ReplayError(replay_message(what, found or ""))
+
+    def _difference(self, k: int, before: State, now: State) -> Difference | None:
+        if self.check is Check.DIGEST:
+            return first_difference(before, now)
+        return first_sampled_difference(sample(before, k), now, k)
 
     # --- ranges of steps ----------------------------------------------------------------------------------------------
     def going(self, state: State, step: int) -> bool:
@@ -305,14 +338,3 @@ def plain(leaf: Any) -> Any:
     leaf = resolve(leaf)
     value = fresh(leaf).value if isinstance(leaf, Traced) else leaf
     return value if isinstance(value, np.ndarray | np.generic) else np.asarray(primal(value))
-
-
-def replay_message(what: str) -> str:
-    """What to say when a step is found not to repeat itself."""
-    return (
-        f"{what} came out differently when the step was run again, so the gradient would be wrong. A step must be a "
-        "function of its state: it may not draw from a global random generator, read a clock or a counter, or depend "
-        "on an array that is changed meanwhile. Draw the random numbers before the loop and pass them as xs of scan, "
-        "carry counters in "
-        'the state, or use policy="none", which runs no step twice.'
-    )

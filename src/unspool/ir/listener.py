@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import ClosedError, StateError
+from unspool.errors import ClosedError, StateError, UnsupportedError
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 
@@ -155,6 +155,19 @@ _PLAIN = frozenset({np.ndarray, np.float64, np.float32, np.complex128, np.int64,
 beside: list[Callable[[Primitive, tuple[Any, ...]], Any]] = []  # what answers where a sparse matrix is an operand
 
 
+def refuse_subclass(value: Any, where: str) -> None:
+    """Refuse masked arrays, matrices, arrays with units: they compute in a way of their own, which would be lost."""
+    kind = type(value)
+    if kind is np.ndarray or not isinstance(value, np.ndarray):
+        return
+    if kind.__mul__ is not np.ndarray.__mul__ or kind.__array_ufunc__ is not np.ndarray.__array_ufunc__:
+        raise UnsupportedError(
+            f"{where} of shape {value.shape} is a {kind.__name__}, a subclass of numpy.ndarray, whose own way of "
+            "computing has no derivative rule. Pass a plain array: np.asarray(x); for a masked array x.filled(0.0), "
+            "and its mask by np.where or sum(where=...)."
+        )
+
+
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     """Carry out one operation on any mixture of plain and traced values."""
     top: Listener | None = None
@@ -169,7 +182,9 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
         elif arg.__class__ not in _PLAIN:
             if arg.__class__ in _NESTS:
                 operands = (*operands[:k], np.array(arg), *operands[k + 1 :])
-            elif hasattr(arg, "__array_priority__") and not isinstance(arg, np.ndarray | np.generic):
+            elif isinstance(arg, np.ndarray):
+                refuse_subclass(arg, "an operand")
+            elif hasattr(arg, "__array_priority__") and not isinstance(arg, np.generic):
                 return beside[0](primitive, args)
     if top is None:
         return primitive.evaluate(*operands, **params)

@@ -52,9 +52,19 @@ multiply = scalar(
         (3, 2): lambda ct, z, x, y: (ct * y, ct * x),
     },
 )
+
+
+def _inverse(y: Any) -> Any:
+    if isinstance(y, complex) and y == 0:  # NumPy divides by a Python number that is 0, and Python does not
+        return complex(math.nan, math.nan)
+    if isinstance(y, float | int) and y == 0:
+        return math.copysign(math.inf, y)
+    return 1.0 / y
+
+
 divide = scalar(
     np.divide,
-    lambda z, x, y: 1.0 / y,
+    lambda z, x, y: _inverse(y),
     lambda z, x, y: -z / y,
     guard=1.0,
     pole=2,

@@ -7,7 +7,8 @@ subclass; they need pytest, which is imported when one of them is asked for.
 
 from typing import TYPE_CHECKING, Any
 
-from unspool.testing.finite import Birth, NonFiniteError, check_finite
+from unspool.errors import NonFiniteError
+from unspool.finite import Birth, check_finite
 from unspool.testing.gradients import GradientError, GradientReport, check_grads
 from unspool.testing.growth import AdjointGrowth, adjoint_growth
 from unspool.testing.taylor import TaylorTable, taylor_test

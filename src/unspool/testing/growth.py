@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.custom import custom_vjp
-from unspool.loops import Policy, fori_loop
+from unspool.loop_inputs import Policy
+from unspool.loops import fori_loop
 from unspool.table import preformatted
 from unspool.testing.vectors import is_float, moved, norm, precision
 from unspool.transforms import vjp

@@ -15,18 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import UnspoolError
+from unspool.errors import NonFiniteError, PolicyError
 from unspool.ir.listener import Traced, bind, primal
 from unspool.ir.primitive import Primitive
-from unspool.witness import Ear, Operation, witness
-
-
-class NonFiniteError(UnspoolError, ArithmeticError):
-    """A NaN or an infinity reached a state, a result or a gradient; ``birth`` says where it was born."""
-
-    def __init__(self, birth: Birth, reached: str) -> None:
-        super().__init__(f"{birth} It reached {reached}. {birth.way_out}")
-        self.birth = birth
+from unspool.loop import Loop
+from unspool.planner import Auto
+from unspool.witness import Ear, Operation, witness, witnessed_loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +90,7 @@ class _Finite(Ear):
     def leave(self, value: Any, note: Any, place: str) -> None:
         """A result or a state that is not finite, and was once."""
         if note is not None and note.born is not None and _first(value) is not None:
-            raise NonFiniteError(note.born, f"the state or an output of {place}" if place else "the result")
+            raise _error(note.born, f"the state or an output of {place}" if place else "the result")
 
     def hear(
         self, operation: Operation, call: Callable[..., Any], values: Sequence[Any], notes: Sequence[Any]
@@ -136,9 +130,7 @@ class _Finite(Ear):
         if note.born is None:
             name, index = operation.primitive.name, found[1]
             bad = next((k for k, value in enumerate(values) if _first(value) is not None), None)
-            told = (
-                _operands(values, primal(y).shape, index) if bad is None else f" (operand {bad} was not finite before)"
-            )
+            told = _operands(values, primal(y).shape, index) if bad is None else _unborn(bad, notes[bad])
             what = f"{which} of {name}"
             note.born = Birth(found[0], name, operation.line, operation.place, index, False, what, told)
         return note
@@ -172,16 +164,17 @@ class _Finite(Ear):
         """The cotangent that leaves a function or a step."""
         found = _first(ct)
         if found is not None and note.ct_born is not None and (note.ct_born.primitive is not None or not note.place):
-            raise NonFiniteError(note.ct_born, f"the gradient of {note.what}{note.place and f' of {note.place}'}")
+            raise _error(note.ct_born, f"the gradient of {note.what}{note.place and f' of {note.place}'}")
 
 
-def check_finite(f: Callable[..., Any]) -> Callable[..., Any]:
+def check_finite(f: Callable[..., Any], *, plain: bool = True) -> Callable[..., Any]:
     """The same function, which raises `NonFiniteError` where a NaN or an infinity reaches its result or its gradient.
 
     The error names the primitive in which the number was born, the line, the first index, and the step if that is in a
     loop; in the sweep or, under ``grad(check_finite(f))`` and its like, in the adjoint. Numbers that are masked away
-    are not reported. Loops keep their policy ("auto" becomes "revolve-20"), are not compiled, and run several times as
-    long: a tool for a bad day.
+    are not reported. Arguments that nobody differentiates in are followed too, unless ``plain`` is False. Loops keep
+    their policy ("auto" becomes "revolve-20"), are not compiled, and run several times as long: a tool for a bad day.
+    ``grad(f, check_finite=True)`` is short for it, and ``fori_loop(..., check_finite=True)`` listens to one loop.
 
     >>> import numpy as np, unspool
     >>> def loss(u):
@@ -190,10 +183,30 @@ def check_finite(f: Callable[..., Any]) -> Callable[..., Any]:
     array([0.25,  inf])
     >>> unspool.grad(check_finite(loss))(np.array([4.0, 0.0]))
     Traceback (most recent call last):
-    unspool.testing.finite.NonFiniteError: inf was born in the rule of sqrt, in the cotangent of its operand 0, at
+    unspool.errors.NonFiniteError: inf was born in the rule of sqrt, in the cotangent of its operand 0, at
     index (1,), in the adjoint, at <doctest ...>:2. It reached the gradient of argument 0. The value is finite ...
     """
-    return witness(f, _Finite())
+    return witness(f, _Finite(), plain=plain)
+
+
+def check_loop(loop: Loop) -> Loop:
+    """The same loop, each step of which raises where a NaN or an infinity that was born in it reaches its state, its
+    outputs or its gradient; PolicyError for options that need steps to be machine code or to be measured."""
+    if loop.compile is True:
+        raise PolicyError(
+            f"{loop.name} with check_finite=True and compile=True: operations are listened to one by one, and machine "
+            "code has none. Leave one of the two out."
+        )
+    if isinstance(loop.schedule, Auto) and loop.schedule.memory is not None:
+        raise PolicyError(
+            f"{loop.name} with check_finite=True and memory={loop.schedule.memory!r}: steps are not measured while "
+            'they are listened to. Give a policy, as "revolve-20", or leave one of the two out.'
+        )
+    return witnessed_loop(loop, _Finite(), "")
+
+
+def _error(birth: Birth, reached: str) -> NonFiniteError:
+    return NonFiniteError(f"{birth} It reached {reached}. {birth.way_out}", birth)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -211,6 +224,12 @@ def _first(value: Any) -> tuple[float | complex, tuple[int, ...]] | None:
         return None
     index = np.unravel_index(int(np.argmin(finite)), array.shape)
     return array[index].item(), tuple(map(int, index))
+
+
+def _unborn(k: int, note: _Note | None) -> str:
+    """An operand that was not finite when it came in."""
+    name = f", {note.what}," if note is not None and note.operation is None else ""
+    return f" (operand {k}{name} was not finite before)"
 
 
 def _operands(values: Sequence[Any], shape: tuple[int, ...], index: tuple[int, ...]) -> str:

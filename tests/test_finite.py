@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import unspool
-from unspool.testing.finite import Birth, NonFiniteError, check_finite
+from unspool.errors import NonFiniteError, PolicyError, UnsupportedError
+from unspool.finite import Birth, check_finite
 
 U = np.array([4.0, 1.0, 0.25])
 
@@ -180,3 +181,94 @@ def test_forward_mode_and_second_derivatives_pass_through() -> None:
 
     assert np.array_equal(unspool.hvp(check_finite(f))(U, U), unspool.hvp(f)(U, U))
     assert np.array_equal(unspool.jvp(check_finite(f), (U,), (U,))[1], unspool.jvp(f, (U,), (U,))[1])
+
+
+# --- as a keyword -----------------------------------------------------------------------------------------------------
+def _falling(u: Any, **how: Any) -> Any:
+    return np.sum(unspool.fori_loop(0, 9, lambda i, u: np.sqrt(u) - 0.1, u, **how))
+
+
+FALLING = np.array([0.9, 0.005])
+
+
+@pytest.mark.parametrize("how", [{}, {"policy": "none"}, {"policy": "every-4"}, {"policy": "revolve-3"}])
+def test_a_loop_has_the_keyword(how: dict[str, Any]) -> None:
+    def forwards(u: Any, **how: Any) -> Any:
+        return unspool.jvp(lambda u: _falling(u, **how), (u,), (u,))
+
+    for function in (_falling, unspool.grad(_falling), forwards):
+        birth = _birth(lambda u, f=function: f(u, check_finite=True, **how), FALLING)
+        assert (birth.primitive, birth.place, birth.index) == ("sqrt", "step 1 of fori_loop", (1,))
+        assert not birth.in_adjoint
+
+    def flat(u: Any) -> Any:
+        def step(i: int, u: Any) -> Any:
+            return u * 0.9 + np.sqrt(u - unspool.stop_gradient(u)) if i == 3 else u * 0.9
+
+        return np.sum(unspool.fori_loop(0, 6, step, u, check_finite=True, **how))
+
+    assert np.isfinite(flat(U))
+    birth = _birth(unspool.grad(flat), U)
+    assert (birth.primitive, birth.place, birth.in_adjoint) == ("sqrt", "step 3 of fori_loop", True)
+
+
+def test_scan_and_while_loop_have_it_too() -> None:
+    def by_scan(u: Any) -> Any:
+        return np.sum(unspool.scan(lambda u, x: (u, u / x), u, np.array([1.0, 0.0]), check_finite=True)[1])
+
+    def by_while(u: Any) -> Any:
+        return unspool.while_loop(lambda u: u < 1e9, lambda u: 1 / (u - 2.0), u, check_finite=True)
+
+    assert _birth(unspool.grad(by_scan), 1.0).place == "step 1 of scan"
+    assert _birth(by_while, 2.5).place == "step 1 of while_loop"
+
+
+@pytest.mark.parametrize("how", [{}, {"policy": "every-2"}, {"policy": "online-2"}, {"memory": "10 MB"}])
+def test_grad_and_value_and_grad_have_the_keyword(how: dict[str, Any]) -> None:
+    def distance(u: Any, scale: Any) -> Any:
+        return float(scale) * np.sum(np.sqrt(u**2))  # what is not differentiated in stays plain
+
+    for transform in (unspool.grad, unspool.value_and_grad):
+        birth = _birth(transform(distance, check_finite=True, **how), np.array([1.0, 0.0]), 2.0)
+        assert (birth.primitive, birth.index, birth.in_adjoint) == ("sqrt", (1,), True)
+        assert _line(birth) == "test_finite.py"
+    assert unspool.grad(distance, check_finite=True, **how)(np.array([1.0, -3.0]), 2.0).tolist() == [2.0, -2.0]
+    (value, aux), gradient = unspool.value_and_grad(
+        lambda u: (np.sum(u), {"name": u * 2}), has_aux=True, check_finite=True, **how
+    )(U)
+    assert (value, aux["name"].tolist(), gradient.tolist()) == (5.25, [8.0, 2.0, 0.5], [1.0, 1.0, 1.0])
+
+
+def test_it_finds_its_way_into_loops_and_out_of_machine_code() -> None:
+    birth = _birth(unspool.grad(lambda u: _falling(u, policy="every-4"), check_finite=True), FALLING)
+    assert birth.place == "step 1 of fori_loop"
+
+    def nested(u: Any, **how: Any) -> Any:
+        return np.sum(unspool.fori_loop(0, 3, lambda j, u: u + _falling(u, check_finite=True), u, **how))
+
+    assert _birth(unspool.grad(nested), FALLING).place == "step 1 of fori_loop"
+    with pytest.raises(UnsupportedError, match="fori_loop with check_finite=True inside a step"):
+        nested(FALLING, compile=True)
+
+
+def test_a_number_that_came_in_with_the_state_is_told_from_one_that_was_born() -> None:
+    birth = _birth(lambda u: _falling({"u": u}["u"], check_finite=True), np.array([1.0, np.nan]))
+    assert "operand 0, state, was not finite before" in str(birth)
+
+
+def test_what_the_keyword_cannot_be_together_with_is_refused() -> None:
+    with pytest.raises(PolicyError, match="check_finite=True and compile=True"):
+        _falling(U, check_finite=True, compile=True)
+    with pytest.raises(PolicyError, match="check_finite=True and memory='1 MB'"):
+        _falling(U, check_finite=True, memory="1 MB")
+
+
+@pytest.mark.parametrize("policy", [None, "none", "every-2", "revolve-2"])
+def test_finite_loops_have_the_same_bits_with_and_without_it(policy: Any) -> None:
+    def loss(u: Any, check: bool) -> Any:
+        end = unspool.fori_loop(0, 7, lambda i, u: u + 0.1 * np.sin(u) * u[0], u, policy=policy, check_finite=check)
+        return np.sum(end**2)
+
+    assert np.array_equal(unspool.grad(loss)(U, True), unspool.grad(loss)(U, False))
+    hvp = unspool.hvp(lambda u: loss(u, True))(U, U)
+    assert np.array_equal(hvp, unspool.hvp(lambda u: loss(u, False))(U, U))
