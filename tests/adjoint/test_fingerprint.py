@@ -210,6 +210,42 @@ def test_a_loop_is_traced_once_for_the_same_step_and_again_for_another(monkeypat
     assert check(0.375) == 0
 
 
+@pytest.mark.parametrize("written", ["nothing", "the array", "the view", "both", "afterwards"])
+def test_views_of_traced_arrays_are_captured_with_what_they_hold_then(written: str) -> None:
+    def loss(v: Any, **options: Any) -> Any:
+        whole = v * v
+        part = whole[1:]
+        if written in ("the array", "both"):
+            whole[-1] = 3.0
+        if written in ("the view", "both"):
+            part[0] = v[0]
+        end = np.sum(fori_loop(0, 5, lambda i, u: u + 0.1 * np.sum(part) * u, U, **options))
+        if written == "afterwards":
+            part += 1.0
+            whole[:] = whole * 2.0
+            end = end + np.sum(part)
+        return end
+
+    for given in (U, U + 1.0):
+        found = grad(lambda v: loss(v, compile=True))(given)
+        np.testing.assert_allclose(found, grad(lambda v: loss(v, compile=False))(given), rtol=1e-13)
+
+
+def test_a_captured_view_does_not_make_a_step_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = compiled.record
+    monkeypatch.setattr(compiled, "record", lambda *args, **options: calls.append(1) or real(*args, **options))
+
+    def loss(v: Any) -> Any:
+        part = (v * v)[1:]
+        return np.sum(fori_loop(0, 5, lambda i, u: u + 0.2 * np.sum(part) * u, U, compile=True))
+
+    grad(loss)(U)
+    n = len(calls)
+    grad(loss)(U)
+    assert len(calls) == n
+
+
 def test_captures_are_found_again_wherever_the_values_come_from() -> None:
     def loss(a: Any, b: Any, first: bool) -> Any:
         pair = (a, b) if first else (b, a)

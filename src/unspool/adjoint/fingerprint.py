@@ -81,8 +81,9 @@ class Fingerprint:
         return self._by_identity(value)
 
     def _of_traced(self, value: Traced) -> Key:
-        if value.base is not None or value.listener.scope is not None:
-            raise Unknown
+        base = value.base
+        if value.listener.scope is not None or (base is not None and base.version != value.version):
+            raise Unknown  # what it stands for is found out in the step
         self.traced.append(value)
         return "traced", value.value.dtype, value.value.shape
 
