@@ -15,10 +15,10 @@ import numpy as np
 
 from unspool.errors import DetachedError, UnsupportedError
 from unspool.ir.keeper import Asked
-from unspool.ir.listener import assign, bind, fresh, primal
+from unspool.ir.listener import assign, bind, fresh, overwrite, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
-from unspool.ops.index import getitem, same_place, store
+from unspool.ops.index import as_index, getitem, same_place, storable, store, store_primitive
 from unspool.ops.outside import refuse_to_scipy, waits_for_reflection
 from unspool.ops.table import name_of
 
@@ -209,7 +209,9 @@ class Variable(Asked):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not same_place(self, key, value):
-            assign(self, store(self, key, value), _laid)
+            value, index = storable(self, value), as_index(key)
+            if not overwrite(self, index, value):
+                assign(self, bind(store_primitive, self, value, index=index), _laid)
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""

@@ -142,7 +142,7 @@ class Steps:
                     new, outputs = self.step(k, variables, inputs, surroundings)
                     nodes = tuple(tape.node_of(leaf) for leaf in new)
                     output_nodes = tuple(tape.node_of(leaf) for leaf in outputs)
-                    after = tuple(self._settled(leaf, i, k) for i, leaf in enumerate(new))
+                    after = tuple(self._settled(tape, leaf, i, k) for i, leaf in enumerate(new))
                     self._put_out(k, [plain(leaf) for leaf in outputs])
                 finally:
                     tape.close()
@@ -154,10 +154,10 @@ class Steps:
             self.tick("record" if recording else "advance")
         return after, TapedStep(tape, nodes, output_nodes, captured) if recording else None
 
-    def _settled(self, leaf: Any, position: int, k: int) -> np.ndarray:
+    def _settled(self, tape: Tape, leaf: Any, position: int, k: int) -> np.ndarray:
         """A leaf of the new state as a plain contiguous array, which must be of the type that it had."""
         expected = self.types[position]
-        value = plain(leaf)
+        value = tape.overwritten.lasting(plain(leaf))
         if value.shape != expected.shape or value.dtype != expected.dtype:
             raise StateError(
                 f"the state of {self.loop_name} changed its type in step {k}: state{self.names[position]} was "
