@@ -87,10 +87,20 @@ class Variable(Asked):
         """The real part."""
         return np.real(self)
 
+    @real.setter
+    def real(self, value: Any) -> None:
+        np.real(self)[...] = value
+
     @property
     def imag(self) -> Any:
         """The imaginary part."""
         return np.imag(self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        np.imag(self)[...] = value
 
     @property
     def flat(self) -> NoReturn:
@@ -217,6 +227,14 @@ class Variable(Asked):
         """Write one value everywhere."""
         self[...] = value
 
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """`numpy.put` into this array."""
+        np.put(self, indices, values, mode=mode)
+
+    def sort(self, axis: int = -1, **kwargs: Any) -> None:
+        """Sort in place."""
+        self[...] = np.sort(self, axis=axis, **kwargs)
+
     # --- methods ----------------------------------------------------------------------------------------------------
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """`numpy.reshape`, with the shape as one tuple or as several numbers."""
@@ -256,14 +274,15 @@ class Variable(Asked):
 def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A call of a ufunc with keywords, or of one of its methods."""
     name = name_of(ufunc)
-    out = kwargs.pop("out", (None,))[0]
-    if kwargs.get("where") is True:
-        del kwargs["where"]
+    outs = kwargs.pop("out", ())
+    kwargs = {key: value for key, value in kwargs.items() if key not in _USUAL or value not in _USUAL[key]}
+    where = True
     if method == "__call__":
+        where = kwargs.pop("where", True)
         if kwargs:
             raise UnsupportedError(
                 f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. "
-                "Use np.where to choose elements and astype to convert."
+                "Use astype to convert the operands or the result."
             )
         entry = TABLE.get(ufunc)
     else:
@@ -276,8 +295,45 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         )
     if method in ("reduce", "accumulate") and len(inputs) == 1:
         kwargs.setdefault("axis", 0)
+    if where is not True:
+        return _chosen(ufunc, entry, inputs, outs, where, name)
     result = entry(*inputs, **kwargs)
-    return result if out is None else _into(out, result, name)
+    if not any(out is not None for out in outs):
+        return result
+    spreads = method == "__call__" and ufunc.signature is None
+    if ufunc.nout == 1:
+        return _into(outs[0], result, name, spreads=spreads)
+    pairs = zip(outs, result, strict=True)
+    return tuple([part if out is None else _into(out, part, name, spreads=spreads) for out, part in pairs])
+
+
+_USUAL: dict[str, tuple[Any, ...]] = {"casting": ("same_kind",), "order": ("K",), "subok": (True,)}
+
+
+def _chosen(ufunc: np.ufunc, entry: Any, inputs: tuple[Any, ...], outs: tuple[Any, ...], where: Any, name: str) -> Any:
+    """A ufunc with ``where=``: computed for the chosen elements only, as NumPy does, so that no other can warn."""
+    if isinstance(where, Variable):
+        where._detached(f"{name}: where=")
+    chosen = np.asarray(where)
+    if ufunc.signature is not None or ufunc.nout != 1 or chosen.dtype != bool:
+        raise UnsupportedError(
+            f"{name}: no derivative rule for where= of dtype {chosen.dtype} with this function on a traced value. Choose "
+            "elements with np.where, or by an index."
+        )
+    if not any(out is not None for out in outs):
+        raise UnsupportedError(
+            f"{name}: where= without out= leaves the other elements as memory happened to be, and they have no "
+            "derivative. Say with out= what they are, as out=np.zeros_like(x), or use np.where."
+        )
+    (out,) = outs
+    _can_receive(out, name)
+    shape = np.broadcast_shapes(out.shape, chosen.shape, *map(np.shape, inputs))
+    if shape != out.shape:
+        raise ValueError(f"{name}: the result has the shape {shape} and cannot be written into one of {out.shape}")
+    chosen = np.broadcast_to(chosen, shape)
+    result = entry(*[np.broadcast_to(x, shape)[chosen] if np.shape(x) else x for x in inputs])
+    out[chosen] = _converted(result, out.dtype, name)
+    return out
 
 
 _METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
@@ -291,15 +347,22 @@ _METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
 }
 
 
-def _into(out: Any, result: Any, name: str) -> Any:
-    """Write a result where ``out=`` says."""
+def _into(out: Any, result: Any, name: str, *, spreads: bool = False) -> Any:
+    """Write a result where ``out=`` says; that of an elementwise function spreads over a larger array."""
+    _can_receive(out, name)
+    if spreads and result.shape != out.shape and np.broadcast_shapes(result.shape, out.shape) == out.shape:
+        out[...] = _converted(result, out.dtype, name)
+    else:
+        assign(out, _fitted(out, result, name), _laid)
+    return out
+
+
+def _can_receive(out: Any, name: str) -> None:
     if not isinstance(out, Variable):
         raise DetachedError(
             f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it "
             "with np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
         )
-    assign(out, _fitted(out, result, name), _laid)
-    return out
 
 
 def _laid(base: Any, value: Any) -> Any:
@@ -313,14 +376,18 @@ def _fitted(handle: Variable, result: Any, name: str) -> Any:
             f"{name}: the result has the shape {result.shape} and cannot be written into an array of shape "
             f"{handle.shape}"
         )
-    if result.dtype == handle.dtype:
+    return _converted(result, handle.dtype, name)
+
+
+def _converted(result: Any, dtype: np.dtype[Any], name: str) -> Any:
+    if result.dtype == dtype:
         return result
-    if not np.can_cast(result.dtype, handle.dtype, "same_kind"):
+    if not np.can_cast(result.dtype, dtype, "same_kind"):
         raise UnsupportedError(
-            f"{name}: cannot write {result.dtype} into {handle.dtype} in place (NumPy's rule 'same_kind'). Convert the "
+            f"{name}: cannot write {result.dtype} into {dtype} in place (NumPy's rule 'same_kind'). Convert the "
             "array with astype first."
         )
-    return result.astype(handle.dtype)
+    return result.astype(dtype)
 
 
 # --- operators and methods by table -----------------------------------------------------------------------------------

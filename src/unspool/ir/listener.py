@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import ClosedError, StateError
+from unspool.errors import ClosedError, DetachedError, StateError
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 
@@ -126,11 +126,14 @@ class listening:  # noqa: N801 - read as a verb: `with listening(tape):`
         listeners.append(listener)
         return listener
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if self._listeners[-1] is self._listener:
             self._listeners.pop()
         else:
             self._listeners.remove(self._listener)
+        if kind is ValueError and error is not None and isinstance(error.__cause__, DetachedError):
+            # NumPy puts "setting an array element with a sequence" before what went wrong
+            raise error.__cause__.with_traceback(error.__traceback__) from None
 
 
 def resolve(value: Any) -> Any:
