@@ -200,6 +200,14 @@ WHOLE = (Ellipsis,)
 LEAF = -2  # the version of a variable of a recording, whose gradient is that of its first value
 
 
+def view_of(part: Traced, whole: Any, *path: tuple[Primitive, dict[str, Any]]) -> None:
+    """Make one handle a view of another, to which these operations lead."""
+    whole = fresh(resolve(whole))
+    part.base = whole if whole.base is None else whole.base
+    part.path = (*whole.path, *path)
+    part.version = part.base.version
+
+
 def _link(y: Any, x: Any, primitive: Primitive, params: dict[str, Any]) -> None:
     """Make `y` a view of `x` where NumPy has made one."""
     if isinstance(y, Traced) and isinstance(x, Traced) and _aliases(y.value, x.value):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import Traced, bind, fresh, resolve
+from unspool.ir.listener import Traced, bind, resolve, view_of
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import general
@@ -55,12 +55,9 @@ _shown = Primitive("row", lambda x: x[0], type_rule=_refused, put=_refused)
 
 def row_of(x: Any, k: Any, *, is_view: bool) -> Any:
     """``x[k]`` for an integer that a program will know."""
-    found, whole = bind(row, x, k), resolve(x)
-    if is_view and isinstance(found, Traced) and isinstance(whole, Traced):
-        whole = fresh(whole)
-        found.base = whole if whole.base is None else whole.base
-        found.path = (*whole.path, (_shown, {}))
-        found.version = found.base.version
+    found = bind(row, x, k)
+    if is_view and isinstance(found, Traced) and isinstance(resolve(x), Traced):
+        view_of(found, x, (_shown, {}))
     return found
 
 
