@@ -44,24 +44,21 @@ class Overwritten:
     # --- writing ------------------------------------------------------------------------------------------------------
     def write(
         self, handle: Traced, index: Index, value: Any, *, add: bool, anew: bool, position: int | None
-    ) -> np.ndarray | None:
+    ) -> np.ndarray:
         """Write into the array of a handle, and return the part of it that the handle names.
 
         With a ``position`` on the tape, what was there is noted if anything may refer to it: O(part). An array that
-        other handles may have is left to them, and copied; with ``anew`` nothing of it stays. None where the handle
-        names no view of the array: nothing has been written then.
+        other handles may have is left to them, and copied; with ``anew`` nothing of it stays.
         """
         base = handle if handle.base is None else handle.base
         seen = _seen(base, handle)
         room: np.ndarray = base.value
         if seen and (anew or not getattr(base, "owns", False)):
             room = _room_like(room, anew=anew)
-        target: np.ndarray | None = room
+        target = room
         if handle is not base:
             named = handle.value
             target = named if named.__class__ is np.ndarray and _owner(named) is room else reach(room, handle.path)
-            if target is None:
-                return None
         part = _taken(target, index) if position is not None and seen and room is base.value else None
         if add:
             np.add.at(target, index, value)

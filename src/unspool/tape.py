@@ -19,7 +19,7 @@ from unspool.ir.listener import CLOSED, Listener, Scope, Traced, bind, fresh, re
 from unspool.ir.primitive import Primitive, Read
 from unspool.layout import ArrayType
 from unspool.ops.index import Index, Piece, Sum
-from unspool.ops.overwrite import ADDED, STORED, TAKES_SUMS, TURNING
+from unspool.ops.overwrite import ADDED, STORED, TAKES_SUMS, TURNING, reach
 from unspool.overwritten import Overwritten
 from unspool.variable import Variable
 
@@ -222,46 +222,43 @@ class Tape(Listener):
         What was there is kept if anything may refer to it: O(part). An array that other handles may have is copied
         first, once.
         """
-        base = handle if handle.base is None else handle.base
-        traced = isinstance(value, Traced)
-        if traced:
-            value = fresh(value)
-        written = value.value if traced else value
-        if (
-            self.forgets
-            or base.listener is not self
-            or base.value.__class__ is not np.ndarray
-            or isinstance(written, Traced)
-            or (traced and value.listener is not self)
-            or not all([primitive.name in TURNING for primitive, _ in handle.path])
-        ):
+        base, value = handle if handle.base is None else handle.base, fresh(value) if isinstance(value, Traced) else value
+        if not self._can_write(handle, base, value):
             return False
         whole = not add and len(index) == 1 and index[0] is Ellipsis
-        anew = whole and handle is base
-        position = len(self.nodes) if self.recording else None
-        content = np.array(written) if add else written  # NumPy's add.at may read what it has written
-        target = self.overwritten.write(handle, index, content, add=add, anew=anew, position=position)
-        if target is None:
-            return False
-        self._written(base, value if traced else None, (handle.path, index), add=add, anew=anew)
+        target = self._overwrite(handle, base, index, value, add=add, anew=whole and handle is base)
         base.version += 1
-        if whole and traced and handle is not base:
-            if written.shape == target.shape and written.dtype == target.dtype:  # the view is what was written there
+        if whole and handle is not base and isinstance(value, Traced):
+            if value.shape == target.shape and value.dtype == target.dtype:  # the view is what was written there
                 handle.value, handle.listener, handle.node, handle.version = target, self, value.node, base.version
         return True
 
-    def _written(self, base: Traced, value: Any, where: tuple[Any, Index], *, add: bool, anew: bool) -> None:
-        """Append the node of a write, and let the base stand for it."""
+    def _can_write(self, handle: Traced, base: Traced, value: Any) -> bool:
+        own = not isinstance(value, Traced) or (value.listener is self and not isinstance(value.value, Traced))
+        if not own or base.listener is not self or base.value.__class__ is not np.ndarray:
+            return False
+        path = handle.path
+        return not path or (all([p.name in TURNING for p, _ in path]) and reach(base.value, path) is not None)
+
+    def _overwrite(
+        self, handle: Traced, base: Traced, index: Index, value: Any, *, add: bool, anew: bool
+    ) -> np.ndarray:
+        """Carry a write out, append its node, let the base stand for it, and return what the handle names."""
+        written = value.value if isinstance(value, Traced) else value
+        position = len(self.nodes) if self.recording else None
+        content = np.array(written) if add else written  # NumPy's add.at may read what it has written
+        target = self.overwritten.write(handle, index, content, add=add, anew=anew, position=position)
         from_base = base.node >= 0 and not anew
-        from_value = value is not None and value.node >= 0
+        from_value = isinstance(value, Traced) and value.node >= 0
         wanted = from_base | from_value << 1
         if not wanted or not self.recording:
             base.node = -1
-            return
+            return target
         parents = (base.node,) if wanted == 1 else (value.node,) if wanted == 2 else (base.node, value.node)
-        pull = (ADDED if add else STORED)[wanted - 1]
-        self.nodes.append((pull, parents, (*where, ArrayType.of(value.value) if from_value else None), None))
+        residuals = (handle.path, index, ArrayType.of(written) if from_value else None)
+        self.nodes.append(((ADDED if add else STORED)[wanted - 1], parents, residuals, None))
         base.node = len(self.nodes) - 1
+        return target
 
     def _append(self, y: Any, node: Node, multiple: bool) -> Any:
         nodes = self.nodes

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from unspool.ir.listener import Traced, bind, put_back
-from unspool.ir.primitive import Primitive
-from unspool.layout import ArrayType
+from unspool.ir.primitive import Primitive, Pull, Read
+from unspool.layout import ArrayType, copied
 from unspool.ops.families import fit
 from unspool.ops.index import Index, Piece, Sum, getitem, last_writes, store_primitive
+from unspool.ops.samples import some
+from unspool.ops.shape import reshape, transpose
+from unspool.ops.table import enrol
 
 Path = tuple[tuple[Primitive, dict[str, Any]], ...]
 
@@ -99,7 +102,11 @@ def _added_back(ct: Any, path: Path, index: Index, value: ArrayType | None) -> t
     return ct, fit(part if isinstance(part, Traced) else np.array(part)[()], value)
 
 
-def _of(rule: Callable[..., tuple[Any, Any]]) -> tuple[Callable[..., Sequence[Any]], ...]:
+# --- as nodes and as primitives ---------------------------------------------------------------------------------------
+Rule = Callable[..., tuple[Any, Any]]
+
+
+def _pulls_of(rule: Rule) -> tuple[Callable[..., Sequence[Any]], ...]:
     def of_whole(ct: Any, path: Path, index: Index, value: None) -> tuple[Any]:
         return (rule(ct, path, index, value)[0],)
 
@@ -109,11 +116,62 @@ def _of(rule: Callable[..., tuple[Any, Any]]) -> tuple[Callable[..., Sequence[An
     return of_whole, of_value, rule
 
 
-STORED = _of(_stored_back)
-"""The pulls of an overwritten part: where the array wants a cotangent, where the value does, where both do."""
+STORED = _pulls_of(_stored_back)
+"""The pulls of an overwritten part, given (ct, path, index, type of the value): where the array wants a cotangent, where
+the value does, where both do."""
 
-ADDED = _of(_added_back)
+ADDED = _pulls_of(_added_back)
 """The same for what was added to a part."""
 
-TAKES_SUMS = frozenset((*STORED, *ADDED))
+
+def _written(x: Any, value: Any, path: Path, index: Index, *, add: bool) -> Any:
+    out = copied(x)
+    target = reach(out, path)
+    assert target is not None
+    if add:
+        np.add.at(target, index, value)
+    else:
+        target[index] = value
+    return out
+
+
+def _moved(tangents: tuple[Any, Any], y: Any, path: Path, index: Index, *, add: bool) -> Any:
+    tx, tv = tangents
+    tx = np.zeros(y.shape, y.dtype) if tx is None else tx
+    if tv is None:
+        return tx if add else bind(stored, tx, np.zeros((), y.dtype), path=path, index=index)
+    return bind(added if add else stored, tx, tv, path=path, index=index)
+
+
+def _primitive(name: str, pulls: tuple[Callable[..., Sequence[Any]], ...], *, add: bool) -> Primitive:
+    def on_operands(pull: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda ct, y, x, value, path, index: pull(ct, path, index, value)
+
+    rules = [
+        Pull.reading(on_operands(pull), (Read.NOTHING, Read.NOTHING, Read.TYPE if wanted & 2 else Read.NOTHING))
+        for wanted, pull in enumerate(pulls, 1)
+    ]
+    return enrol(
+        Primitive(
+            name,
+            lambda x, value, path, index: _written(x, value, path, index, add=add),
+            jvp=lambda tangents, y, x, value, path, index: _moved(tangents, y, path, index, add=add),
+            pull=lambda wanted, n, plain: rules[wanted - 1],
+            type_rule=lambda x, value, path, index: x,
+            samples=lambda: [
+                ((some(3, 4), some(2, turn=0.2)), {"path": ((transpose, {"axes": (1, 0)}),), "index": (1, slice(2))}),
+                ((some(3, 4), some(turn=0.2)), {"path": ((reshape, {"shape": (12,)}),), "index": (slice(None, None, 5),)}),
+                ((some(4), some(3, turn=0.2)), {"path": (), "index": (np.array([2, 0, 2]),)}),
+                ((some(4), some(turn=0.2)), {"path": (), "index": (np.array([True, False, True, False]),)}),
+            ],
+        )
+    )
+
+
+stored = _primitive("overwrite", STORED, add=False)
+"""A part of an array overwritten, as one operation however many views lead to the part."""
+
+added = _primitive("add_to_part", ADDED, add=True)
+
+TAKES_SUMS = frozenset([*STORED, *ADDED, *[p.pull_for(k, 2, False).function for p in (stored, added) for k in (1, 2, 3)]])
 """The pulls that take a cotangent as the sweep has collected it."""
