@@ -116,7 +116,13 @@ def _owner(array: np.ndarray) -> Any:
     return array if array.base is None else array.base
 
 
-_ALONE = getrefcount(Traced(np.empty(0), Listener, 0).value)  # type: ignore[arg-type] # of an array that one handle has
+def _count_alone() -> int:
+    handle = Traced(np.empty(0), Listener, 0)  # type: ignore[arg-type]
+    return getrefcount(handle.value)
+
+
+_ALONE = _count_alone()
+"""How often an array is counted that only one handle has."""
 
 
 def _seen(base: Traced, handle: Traced) -> bool:
