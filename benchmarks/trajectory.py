@@ -79,9 +79,8 @@ def main() -> None:
     for program in PROGRAMS:
         for n in chosen.rows:
             seconds, peak = measured(program, n, chosen.rounds)
-            print(
-                f"{program.__name__:10}{n:8}{seconds * 1e3:10.1f}{seconds * 1e6 / n:9.1f}{peak / 1e6:9.2f}{peak // n:11}"
-            )
+            row = f"{program.__name__:10}{n:8}{seconds * 1e3:10.1f}{seconds * 1e6 / n:9.1f}"
+            print(f"{row}{peak / 1e6:9.2f}{peak // n:11}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes into arrays where they lie, and what they have overwritten, so that the way back finds every array as it was."""
+"""Writes into arrays where they lie, and what they overwrote, so that the way back finds every array as it was."""
 
 from __future__ import annotations
 

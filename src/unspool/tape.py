@@ -222,15 +222,18 @@ class Tape(Listener):
         What was there is kept if anything may refer to it: O(part). An array that other handles may have is copied
         first, once.
         """
-        base, value = handle if handle.base is None else handle.base, fresh(value) if isinstance(value, Traced) else value
+        base, value = (
+            handle if handle.base is None else handle.base,
+            fresh(value) if isinstance(value, Traced) else value,
+        )
         if not self._can_write(handle, base, value):
             return False
         whole = not add and len(index) == 1 and index[0] is Ellipsis
         target = self._overwrite(handle, base, index, value, add=add, anew=whole and handle is base)
         base.version += 1
-        if whole and handle is not base and isinstance(value, Traced):
-            if value.shape == target.shape and value.dtype == target.dtype:  # the view is what was written there
-                handle.value, handle.listener, handle.node, handle.version = target, self, value.node, base.version
+        if whole and handle is not base and isinstance(value, Variable) and ArrayType.of(value) == ArrayType.of(target):
+            # the view is what was written there
+            handle.value, handle.listener, handle.node, handle.version = target, self, value.node, base.version
         return True
 
     def _can_write(self, handle: Traced, base: Traced, value: Any) -> bool:
@@ -238,7 +241,7 @@ class Tape(Listener):
         if not own or base.listener is not self or base.value.__class__ is not np.ndarray:
             return False
         path = handle.path
-        return not path or (all([p.name in TURNING for p, _ in path]) and reach(base.value, path) is not None)
+        return not path or (all(p.name in TURNING for p, _ in path) and reach(base.value, path) is not None)
 
     def _overwrite(
         self, handle: Traced, base: Traced, index: Index, value: Any, *, add: bool, anew: bool

@@ -18,9 +18,10 @@ from unspool.ir.keeper import Asked
 from unspool.ir.listener import assign, bind, fresh, overwrite, primal
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
-from unspool.ops.index import as_index, getitem, same_place, storable, store, store_primitive
+from unspool.ops.index import as_index, getitem, same_place, storable, store_primitive
 from unspool.ops.outside import refuse_to_scipy, waits_for_reflection
 from unspool.ops.table import name_of
+from unspool.out import called, fitted, into, laid
 
 
 class Variable(Asked):
@@ -131,7 +132,7 @@ class Variable(Asked):
                 if ufunc.nin == 1 and entry.primitive is not None:
                     return self.listener.unary(entry.primitive, self)
                 return entry.call(*inputs)
-        return _ufunc(ufunc, method, inputs, kwargs)
+        return called(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Answer for any other NumPy function."""
@@ -145,7 +146,7 @@ class Variable(Asked):
             out = kwargs["out"]
             rest = {key: value for key, value in kwargs.items() if key != "out"}
             result = entry(*args, **rest)
-            return result if out is None else _into(out, result, entry.name)
+            return result if out is None else into(out, result, entry.name)
         return entry(*args, **kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
@@ -221,7 +222,7 @@ class Variable(Asked):
         if not same_place(self, key, value):
             value, index = storable(self, value), as_index(key)
             if not overwrite(self, index, value):
-                assign(self, bind(store_primitive, self, value, index=index), _laid)
+                assign(self, bind(store_primitive, self, value, index=index), laid)
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""
@@ -229,7 +230,7 @@ class Variable(Asked):
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """`numpy.put` into this array."""
-        np.put(self, indices, values, mode=mode)
+        self.__array_function__(np.put, (), (self, indices, values, mode), {})
 
     def sort(self, axis: int = -1, **kwargs: Any) -> None:
         """Sort in place."""
@@ -271,125 +272,6 @@ class Variable(Asked):
     conjugate = conj
 
 
-def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A call of a ufunc with keywords, or of one of its methods."""
-    name = name_of(ufunc)
-    outs = kwargs.pop("out", ())
-    kwargs = {key: value for key, value in kwargs.items() if key not in _USUAL or value not in _USUAL[key]}
-    where = True
-    if method == "__call__":
-        where = kwargs.pop("where", True)
-        if kwargs:
-            raise UnsupportedError(
-                f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. "
-                "Use astype to convert the operands or the result."
-            )
-        entry = TABLE.get(ufunc)
-    else:
-        name = f"{name}.{method}"
-        entry = TABLE.get(_METHODS.get((ufunc, method)) or getattr(ufunc, method))
-    if entry is None:
-        raise UnsupportedError(
-            f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give "
-            "it a rule with unspool.custom_vjp."
-        )
-    if method in ("reduce", "accumulate") and len(inputs) == 1:
-        kwargs.setdefault("axis", 0)
-    if where is not True:
-        return _chosen(ufunc, entry, inputs, outs, where, name)
-    result = entry(*inputs, **kwargs)
-    if not any(out is not None for out in outs):
-        return result
-    spreads = method == "__call__" and ufunc.signature is None
-    if ufunc.nout == 1:
-        return _into(outs[0], result, name, spreads=spreads)
-    pairs = zip(outs, result, strict=True)
-    return tuple([part if out is None else _into(out, part, name, spreads=spreads) for out, part in pairs])
-
-
-_USUAL: dict[str, tuple[Any, ...]] = {"casting": ("same_kind",), "order": ("K",), "subok": (True,)}
-
-
-def _chosen(ufunc: np.ufunc, entry: Any, inputs: tuple[Any, ...], outs: tuple[Any, ...], where: Any, name: str) -> Any:
-    """A ufunc with ``where=``: computed for the chosen elements only, as NumPy does, so that no other can warn."""
-    if isinstance(where, Variable):
-        where._detached(f"{name}: where=")
-    chosen = np.asarray(where)
-    if ufunc.signature is not None or ufunc.nout != 1 or chosen.dtype != bool:
-        raise UnsupportedError(
-            f"{name}: no derivative rule for where= of dtype {chosen.dtype} with this function on a traced value. Choose "
-            "elements with np.where, or by an index."
-        )
-    if not any(out is not None for out in outs):
-        raise UnsupportedError(
-            f"{name}: where= without out= leaves the other elements as memory happened to be, and they have no "
-            "derivative. Say with out= what they are, as out=np.zeros_like(x), or use np.where."
-        )
-    (out,) = outs
-    _can_receive(out, name)
-    shape = np.broadcast_shapes(out.shape, chosen.shape, *map(np.shape, inputs))
-    if shape != out.shape:
-        raise ValueError(f"{name}: the result has the shape {shape} and cannot be written into one of {out.shape}")
-    chosen = np.broadcast_to(chosen, shape)
-    result = entry(*[np.broadcast_to(x, shape)[chosen] if np.shape(x) else x for x in inputs])
-    out[chosen] = _converted(result, out.dtype, name)
-    return out
-
-
-_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
-    (np.add, "reduce"): np.sum,
-    (np.multiply, "reduce"): np.prod,
-    (np.maximum, "reduce"): np.max,
-    (np.minimum, "reduce"): np.min,
-    (np.add, "accumulate"): np.cumsum,
-    (np.multiply, "accumulate"): np.cumprod,
-    (np.multiply, "outer"): np.multiply.outer,
-}
-
-
-def _into(out: Any, result: Any, name: str, *, spreads: bool = False) -> Any:
-    """Write a result where ``out=`` says; that of an elementwise function spreads over a larger array."""
-    _can_receive(out, name)
-    if spreads and result.shape != out.shape and np.broadcast_shapes(result.shape, out.shape) == out.shape:
-        out[...] = _converted(result, out.dtype, name)
-    else:
-        assign(out, _fitted(out, result, name), _laid)
-    return out
-
-
-def _can_receive(out: Any, name: str) -> None:
-    if not isinstance(out, Variable):
-        raise DetachedError(
-            f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it "
-            "with np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
-        )
-
-
-def _laid(base: Any, value: Any) -> Any:
-    return store(base, ..., value)
-
-
-def _fitted(handle: Variable, result: Any, name: str) -> Any:
-    """The result in the handle's dtype, under NumPy's rules for in-place operations."""
-    if result.shape != handle.shape:
-        raise ValueError(
-            f"{name}: the result has the shape {result.shape} and cannot be written into an array of shape "
-            f"{handle.shape}"
-        )
-    return _converted(result, handle.dtype, name)
-
-
-def _converted(result: Any, dtype: np.dtype[Any], name: str) -> Any:
-    if result.dtype == dtype:
-        return result
-    if not np.can_cast(result.dtype, dtype, "same_kind"):
-        raise UnsupportedError(
-            f"{name}: cannot write {result.dtype} into {dtype} in place (NumPy's rule 'same_kind'). Convert the "
-            "array with astype first."
-        )
-    return result.astype(dtype)
-
-
 # --- operators and methods by table -----------------------------------------------------------------------------------
 def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: str) -> None:
     primitive = TABLE[ufunc].primitive
@@ -404,7 +286,7 @@ def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: s
     def in_place(self: Variable, other: Any) -> Any:
         result = self.listener.binary(primitive, python_operator, self, other)
         if not _is_scalar(self.value):
-            assign(self, _fitted(self, result, name_of(ufunc)), _laid)
+            assign(self, fitted(self, result, name_of(ufunc)), laid)
             return self
         return result
 

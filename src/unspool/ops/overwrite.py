@@ -7,7 +7,7 @@ part out and leaves zeros, so that both ways cost what the part costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,7 @@ def _pulls_of(rule: Rule) -> tuple[Callable[..., Sequence[Any]], ...]:
 
 
 STORED = _pulls_of(_stored_back)
-"""The pulls of an overwritten part, given (ct, path, index, type of the value): where the array wants a cotangent, where
-the value does, where both do."""
+"""The pulls of an overwritten part, given (ct, path, index, type of the value): for the array, the value, both."""
 
 ADDED = _pulls_of(_added_back)
 """The same for what was added to a part."""
@@ -143,6 +142,16 @@ def _moved(tangents: tuple[Any, Any], y: Any, path: Path, index: Index, *, add: 
     return bind(added if add else stored, tx, tv, path=path, index=index)
 
 
+def _samples() -> Iterator[Any]:
+    for whole, part, path, index in (
+        (some(3, 4), some(2, turn=0.2), ((transpose, {"axes": (1, 0)}),), (1, slice(2))),
+        (some(3, 4), some(turn=0.2), ((reshape, {"shape": (12,)}),), (slice(None, None, 5),)),
+        (some(4), some(3, turn=0.2), (), (np.array([2, 0, 2]),)),
+        (some(4), some(turn=0.2), (), (np.array([True, False, True, False]),)),
+    ):
+        yield (whole, part), {"path": path, "index": index}
+
+
 def _primitive(name: str, pulls: tuple[Callable[..., Sequence[Any]], ...], *, add: bool) -> Primitive:
     def on_operands(pull: Callable[..., Any]) -> Callable[..., Any]:
         return lambda ct, y, x, value, path, index: pull(ct, path, index, value)
@@ -160,7 +169,10 @@ def _primitive(name: str, pulls: tuple[Callable[..., Sequence[Any]], ...], *, ad
             type_rule=lambda x, value, path, index: x,
             samples=lambda: [
                 ((some(3, 4), some(2, turn=0.2)), {"path": ((transpose, {"axes": (1, 0)}),), "index": (1, slice(2))}),
-                ((some(3, 4), some(turn=0.2)), {"path": ((reshape, {"shape": (12,)}),), "index": (slice(None, None, 5),)}),
+                (
+                    (some(3, 4), some(turn=0.2)),
+                    {"path": ((reshape, {"shape": (12,)}),), "index": (slice(None, None, 5),)},
+                ),
                 ((some(4), some(3, turn=0.2)), {"path": (), "index": (np.array([2, 0, 2]),)}),
                 ((some(4), some(turn=0.2)), {"path": (), "index": (np.array([True, False, True, False]),)}),
             ],
@@ -173,5 +185,7 @@ stored = _primitive("overwrite", STORED, add=False)
 
 added = _primitive("add_to_part", ADDED, add=True)
 
-TAKES_SUMS = frozenset([*STORED, *ADDED, *[p.pull_for(k, 2, False).function for p in (stored, added) for k in (1, 2, 3)]])
+TAKES_SUMS = frozenset(
+    [*STORED, *ADDED, *[p.pull_for(k, 2, False).function for p in (stored, added) for k in (1, 2, 3)]]
+)
 """The pulls that take a cotangent as the sweep has collected it."""
