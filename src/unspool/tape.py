@@ -22,6 +22,7 @@ from unspool.ops.index import Index, Piece, Sum
 from unspool.ops.overwrite import ADDED, STORED, TAKES_SUMS, TURNING, reach
 from unspool.overwritten import Overwritten
 from unspool.variable import Variable
+from unspool.watched import Watch
 
 Node = tuple[Callable[..., Sequence[Any]], tuple[int, ...], tuple[Any, ...], dict[str, Any] | None]
 
@@ -95,12 +96,12 @@ class Tape(Listener):
     nothing.
     """
 
-    __slots__ = ("copies", "inputs", "level", "nodes", "overwritten", "recording", "scope")
+    __slots__ = ("copies", "inputs", "level", "nodes", "overwritten", "recording", "scope", "watch")
 
     forgets: ClassVar[bool] = False
     """Whether it gets values back by carrying operations out again."""
 
-    def __init__(self, *, recording: bool = True, copies: Copies | None = None) -> None:
+    def __init__(self, *, recording: bool = True, copies: Copies | None = None, watch: Watch | None = None) -> None:
         self.level = 0
         self.scope: Scope | None = None
         self.recording = recording
@@ -108,6 +109,7 @@ class Tape(Listener):
         self.inputs: list[int] = []
         self.copies = Copies() if copies is None else copies
         self.overwritten = Overwritten()
+        self.watch = watch
 
     def input(self, value: Any) -> Variable:
         """A handle on a value with respect to which the tape can be swept."""
@@ -130,11 +132,16 @@ class Tape(Listener):
         plain_arrays: list[int] = []
         wanted = 0
         nested = False
+        watch = self.watch
+        if watch is not None and params:
+            watch.note_parameters(params)
         for k, arg in enumerate(args):
             if not isinstance(arg, Traced):
                 values.append(arg)
                 if isinstance(arg, np.ndarray):
                     plain_arrays.append(k)
+                if watch is not None and isinstance(arg, np.ndarray | np.generic):
+                    watch.note(arg)
             elif arg.listener is self:
                 values.append(arg.value)
                 nested = nested or isinstance(arg.value, Traced)

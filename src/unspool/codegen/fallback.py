@@ -17,6 +17,7 @@ from unspool.kernels import Cotangents, Kernels, State
 from unspool.layout import ArrayType, Layout, digest
 from unspool.ledger import Page, open_ledger, place
 from unspool.tape import Copies, Tape, held, root
+from unspool.watched import Reads, Watch, changed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,7 @@ class Steps:
         self.condition = condition
         self.tick = tick
         self.copies = Copies()
+        self.reads = Reads()
         self.asked: tuple[int, bool] = (-1, False)
         self.output_digests: dict[int, tuple[int, ...]] = {}
         self.swept = 0  # steps that have been run at least once
@@ -127,8 +129,11 @@ class Steps:
             return self._handle(tape, value)
         return np.array(value)[()]  # the step may count in it
 
-    def _run(self, k: int, state: State, *, recording: bool) -> tuple[State, TapedStep | None]:
-        tape = Tape(recording=recording, copies=self.copies)
+    def _run(
+        self, k: int, state: State, *, recording: bool, places: list[tuple[str, bool]] | None = None
+    ) -> tuple[State, TapedStep | None]:
+        watch = Watch(self.reads, places)
+        tape = Tape(recording=recording, copies=self.copies, watch=watch)
         if self.ledger is not None:
             tape.nodes = Page()
         around = self._listeners()
@@ -146,6 +151,7 @@ class Steps:
                     self._put_out(k, [plain(leaf) for leaf in outputs])
                 finally:
                     tape.close()
+                self._compare(k, state, watch)
         except BaseException as error:
             error.add_note(f"in step {k} of {self.loop_name}")
             raise
@@ -153,6 +159,13 @@ class Steps:
         if self.tick is not None:
             self.tick("record" if recording else "advance")
         return after, TapedStep(tape, nodes, output_nodes, captured) if recording else None
+
+    def _compare(self, k: int, state: State, watch: Watch) -> None:
+        """Raise if the step has read another plain value than when it was run first."""
+        if watch.places is None and not self.reads.agrees(k, watch.read):
+            places: list[tuple[str, bool]] = []
+            self._run(k, state, recording=False, places=places)
+            raise ReplayError(replay_message(f"what step {k} of {self.loop_name} reads, {changed(places)},"))
 
     def _settled(self, tape: Tape, leaf: Any, position: int, k: int) -> np.ndarray:
         """A leaf of the new state as a plain contiguous array, which must be of the type that it had."""
