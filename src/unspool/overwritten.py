@@ -72,21 +72,12 @@ class Overwritten:
         return target
 
     # --- the way back -------------------------------------------------------------------------------------------------
-    @contextmanager
-    def undone(self, n_nodes: int, *, for_good: bool) -> Iterator[Iterator[range]]:
+    def stretches(self, n_nodes: int, again: list[Entry] | None) -> Iterator[range]:
         """The numbers of so many nodes, from the last to the first, in stretches between which writes are undone.
 
-        In the end they are carried out again, unless they are undone for good.
+        ``again`` collects them for `redo`; without it they are undone for good.
         """
-        again: list[Entry] = []
-        try:
-            yield self._stretches(n_nodes, None if for_good else again)
-        finally:
-            while again:
-                self.entries.append(_swapped(again.pop()))
-
-    def _stretches(self, stop: int, again: list[Entry] | None) -> Iterator[range]:
-        entries = self.entries
+        entries, stop = self.entries, n_nodes
         while entries:
             position = entries[-1][0]
             if position < stop:
@@ -98,6 +89,20 @@ class Overwritten:
             else:
                 again.append(_swapped(entries.pop()))
         yield range(stop - 1, -1, -1)
+
+    def redo(self, again: list[Entry]) -> None:
+        """Carry out again what has been undone."""
+        while again:
+            self.entries.append(_swapped(again.pop()))
+
+    @contextmanager
+    def undone(self, n_nodes: int) -> Iterator[Iterator[range]]:
+        """`stretches`, and `redo` in the end."""
+        again: list[Entry] = []
+        try:
+            yield self.stretches(n_nodes, again)
+        finally:
+            self.redo(again)
 
 
 def _swapped(entry: Entry) -> Entry:

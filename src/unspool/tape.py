@@ -20,7 +20,7 @@ from unspool.ir.primitive import Primitive, Read
 from unspool.layout import ArrayType
 from unspool.ops.index import Index, Piece, Sum
 from unspool.ops.overwrite import ADDED, STORED, TAKES_SUMS, TURNING, reach
-from unspool.overwritten import Overwritten
+from unspool.overwritten import Entry, Overwritten
 from unspool.variable import Variable
 from unspool.watched import Watch
 
@@ -307,8 +307,9 @@ class Tape(Listener):
         for index, seed in seeds:
             if index >= 0:
                 cts[index] = seed if cts[index] is None else cts[index] + seed
-        with self.overwritten.undone(len(nodes), for_good=free) as stretches:
-            for stretch in stretches:
+        again: list[Entry] | None = None if free else []
+        try:
+            for stretch in self.overwritten.stretches(len(nodes), again):
                 for index in stretch:
                     ct = cts[index]
                     node = nodes[index]
@@ -331,6 +332,9 @@ class Tape(Listener):
                             cts[parent] = _added(before, part)
                         else:
                             cts[parent] = before + part
+        finally:
+            if again:
+                self.overwritten.redo(again)
         return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]
 
 
@@ -369,7 +373,7 @@ def root(value: Any) -> Any:
 
 def pulled(tape: Tape, index: int, ct: Any) -> list[Any]:
     """What one node makes of a cotangent: one for each of its parents, written out."""
-    with tape.overwritten.undone(len(tape.nodes), for_good=False) as stretches:
+    with tape.overwritten.undone(len(tape.nodes)) as stretches:
         while index not in next(stretches):
             pass
         node = tape.nodes[index]
@@ -386,7 +390,7 @@ def cotangents(tape: Tape, index: int, seed: Any) -> list[Any]:
     """
     cts: list[Any] = [None] * len(tape.nodes)
     cts[index] = seed
-    with tape.overwritten.undone(len(tape.nodes), for_good=False) as stretches:
+    with tape.overwritten.undone(len(tape.nodes)) as stretches:
         for k in chain.from_iterable(stretches):
             node, ct = tape.nodes[k], cts[k]
             if node is None or ct is None:

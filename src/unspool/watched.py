@@ -18,7 +18,8 @@ from unspool.source_line import user_frame
 
 _ROW = 512  # words
 _MOST = 4096
-_SMALL = 4096  # bytes: up to here a checksum of all bits is quicker
+_WITHOUT_GAPS = frozenset("?bBhHiIlLqQefdFD")  # types all bits of which are the number
+_SMALL = 16384  # bytes: up to here a checksum of all bits is quicker
 
 
 def bits_of(value: np.ndarray) -> int:
@@ -27,6 +28,8 @@ def bits_of(value: np.ndarray) -> int:
     A large array is looked at twice as fast as memory gives it: the sums of its rows of 512 words and those of its
     columns.
     """
+    if value.nbytes <= _SMALL and value.dtype.char in _WITHOUT_GAPS and value.flags.c_contiguous:
+        return crc32(value)  # type: ignore[arg-type]
     if value.nbytes <= _SMALL or value.dtype.itemsize not in (8, 16) or value.dtype.kind not in "iufc":
         return digest([value])[0]
     words = np.ascontiguousarray(value).reshape(-1).view(np.uint64)

@@ -77,6 +77,7 @@ class Steps:
         self.tick = tick
         self.copies = Copies()
         self.reads = Reads()
+        self.watch = Watch(self.reads)
         self.asked: tuple[int, bool] = (-1, False)
         self.output_digests: dict[int, tuple[int, ...]] = {}
         self.swept = 0  # steps that have been run at least once
@@ -132,7 +133,8 @@ class Steps:
     def _run(
         self, k: int, state: State, *, recording: bool, places: list[tuple[str, bool]] | None = None
     ) -> tuple[State, TapedStep | None]:
-        watch = Watch(self.reads, places)
+        watch = self.watch if places is None else Watch(self.reads, places)
+        watch.read = 0
         tape = Tape(recording=recording, copies=self.copies, watch=watch)
         if self.ledger is not None:
             tape.nodes = Page()
