@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from os.path import basename
 from typing import Any
 from zlib import crc32
 
@@ -105,7 +106,7 @@ def _place_of(value: Any) -> str:
         return "a plain value"
     names = [name for space in (frame.f_locals, frame.f_globals) for name, other in space.items() if other is value]
     what = names[0] if names else f"a plain value of shape {np.shape(value)}"
-    return f"{what} at {frame.f_code.co_filename}:{frame.f_lineno}"
+    return f"{what} at {basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def changed(places: Iterable[tuple[str, bool]]) -> str:
