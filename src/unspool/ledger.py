@@ -122,7 +122,7 @@ def by_line(tapes: Iterable[Tape], constants: Iterable[Any] = ()) -> tuple[Entry
                     seen.add(id(held))
                     n_bytes[where] = n_bytes.get(where, 0) + getsizeof(held)
         for entry in tape.overwritten.entries:
-            where = tape.nodes.places[min(entry[0], len(tape.nodes) - 1)]
+            where = tape.nodes.places[min(entry[0], len(tape.nodes) - 1)] if tape.nodes else ("?", 0)
             n_bytes[where] = n_bytes.get(where, 0) + getsizeof(entry) + getsizeof(entry[3])
     entries = [Entry(where, n, n_bytes.get(where, 0)) for where, n in nodes.items()]
     return tuple(sorted(entries, key=lambda entry: -entry.n_bytes))

@@ -59,15 +59,13 @@ class Overwritten:
         if handle is not base:
             named = handle.value
             target = named if named.__class__ is np.ndarray and _owner(named) is room else reach(room, handle.path)
-        part = _taken(target, index) if position is not None and seen and room is base.value else None
+        if position is not None and seen and room is base.value:
+            self.entries.append((position, target, index, _taken(target, index)))
+            self._arrays.add(id(_owner(target)))
         if add:
             np.add.at(target, index, value)
         else:
             target[index] = value
-        if part is not None:
-            assert position is not None
-            self.entries.append((position, target, index, part))
-            self._arrays.add(id(_owner(target)))
         base.value, base.owns = room, True
         return target
 
