@@ -28,9 +28,9 @@ class Variable(Asked):
     """A traced array: what a function that is being differentiated computes with.
 
     It is made by the transforms and by `unspool.recording`, not by users. ``value`` is the array as NumPy has computed
-    it (of a type only, while a program is being traced). All operators, NumPy functions in the function table and array
-    methods work on it; what has no derivative rule raises `UnsupportedError` with its name, and what would lose the
-    derivative (``float(x)``, ``np.asarray(x)``) raises `DetachedError`.
+    it (of a type only, while a program is being traced), and later writes change it. All operators, NumPy functions in
+    the function table and array methods work on it; what has no derivative rule raises `UnsupportedError` with its
+    name, and what would lose the derivative (``float(x)``, ``np.asarray(x)``) raises `DetachedError`.
 
     >>> import unspool
     >>> unspool.grad(lambda u: np.sum(u[1:] * u[:-1]))(np.array([1.0, 2.0, 3.0]))

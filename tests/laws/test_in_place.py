@@ -339,5 +339,5 @@ class InPlace(RuleBasedStateMachine):
             _agree(tangent, np.sum(expected * v))
 
 
-InPlace.TestCase.settings = settings(max_examples=150, stateful_step_count=18, deadline=None)
+InPlace.TestCase.settings = settings(max_examples=100, stateful_step_count=18, deadline=None)
 TestInPlace = InPlace.TestCase
