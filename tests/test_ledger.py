@@ -35,6 +35,20 @@ def test_a_page_knows_the_line_of_every_node() -> None:
     assert tape.sweep([(z.node, np.float64(1.0))], free=False)[0].shape == (100,)
 
 
+def test_what_a_write_has_overwritten_belongs_to_its_line() -> None:
+    tape = Tape()
+    tape.nodes = Page()
+    with listening(tape):
+        u = np.copy(tape.input(np.ones(1000)))
+        u[0] = 2.0
+        y = u * u
+        u[:500] = y[500:]
+        here = line()
+    entries = {entry.place[1] - here: entry for entry in by_line([tape])}
+    assert y.shape == (1000,)
+    assert 4000 < entries[-1].n_bytes < 6000
+
+
 def test_bytes_belong_to_the_first_line_that_holds_them() -> None:
     tape = Tape()
     tape.nodes = Page()

@@ -622,7 +622,7 @@ def test_a_step_that_draws_from_a_global_generator_raises_where_it_would_be_run_
     def loss(u: Any) -> Any:
         return np.sum(fori_loop(0, 8, lambda i, u: u * rng.normal(size=3), u, policy=policy))
 
-    with pytest.raises(ReplayError, match=r"the state of fori_loop before step \d+ came out differently") as caught:
+    with pytest.raises(ReplayError, match=r"step \d+.* came out differently") as caught:
         grad(loss)(X)
     assert "random" in str(caught.value)
     assert "xs of scan" in str(caught.value)

@@ -538,7 +538,7 @@ def test_what_has_no_rule_is_refused_and_never_ignored(f: Callable[..., Any]) ->
         unspool.grad(lambda x: np.sum(f(x)))(POINT)
 
 
-@pytest.mark.parametrize("name", ["sort", "view", "resize", "tobytes", "data", "strides", "partition", "byteswap"])
+@pytest.mark.parametrize("name", ["view", "resize", "tobytes", "data", "strides", "partition", "byteswap"])
 def test_what_an_array_has_and_a_traced_one_has_not_raises(name: str) -> None:
     with pytest.raises(AttributeError, match=name):
         unspool.grad(lambda x: getattr(x, name))(POINT)
@@ -651,8 +651,8 @@ def test_reshape_of_a_strided_argument_is_a_copy_as_in_numpy() -> None:
 
 
 def test_a_method_without_a_rule_says_so() -> None:
-    with pytest.raises(AttributeError, match=r"x\.sort has no derivative rule.*stop_gradient"):
-        unspool.grad(lambda x: x.sort())(np.ones(3))
+    with pytest.raises(AttributeError, match=r"x\.partition has no derivative rule.*stop_gradient"):
+        unspool.grad(lambda x: x.partition(1))(np.ones(3))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         unspool.grad(lambda x: x.nonsense)(np.ones(3))
 

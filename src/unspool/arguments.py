@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.errors import InputError
 from unspool.ir.listener import Traced, fresh, primal, refuse_subclass, resolve, still
-from unspool.layout import ArrayType
+from unspool.layout import ArrayType, copied
 from unspool.tape import Tape
 from unspool.tree import Structure, flatten
 
@@ -32,25 +32,12 @@ def as_input(value: Any, where: str) -> Any:
         return np.asarray(value)[()]
     if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
         refuse_subclass(value, where)
-        return _same_layout(value)
+        return copied(value)
     kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else f"type {type(value).__name__}"
     raise InputError(
         f"{where} is of {kind}, with respect to which nothing can be differentiated. Pass arrays or floats, nested in "
         "lists, tuples, dicts, dataclasses, or leave the argument out of argnums."
     )
-
-
-def _same_layout(value: np.ndarray) -> np.ndarray:
-    """A copy with the gaps of the array, so that reshape gives a view of it just where it would of the array."""
-    dtype = value.dtype.newbyteorder("=")
-    contiguous = value.flags.c_contiguous or value.flags.f_contiguous
-    reach = [(n - 1) * stride for n, stride in zip(value.shape, value.strides, strict=True)]
-    low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + value.itemsize
-    if contiguous or 0 in value.strides or high - low > 4 * value.nbytes:
-        return np.array(value, dtype, order="K", subok=False)
-    copy = np.ndarray(value.shape, dtype, np.empty(high - low, np.uint8), -low, value.strides)
-    copy[...] = value
-    return copy
 
 
 def as_inputs(values: Sequence[Any], positions: Sequence[int]) -> tuple[list[Any], list[Structure]]:
@@ -125,7 +112,9 @@ def taken_off(tape: Tape, leaf: Any, *, copy: bool) -> Any:
     """The leaf with this tape's level of tracing taken off."""
     if isinstance(leaf, Traced) and fresh(leaf).listener is tape:
         value = leaf.value
-        return np.array(value, order="K") if copy and isinstance(value, np.ndarray) else value
+        if isinstance(value, Traced):
+            return still(value)
+        return np.array(value, order="K") if copy and isinstance(value, np.ndarray) else tape.overwritten.lasting(value)
     return leaf
 
 

@@ -133,3 +133,4 @@ def recording() -> Iterator[Recording]:
         finally:
             tape.scope = ENDED
             tape.nodes.clear()
+            tape.overwritten.clear()

@@ -117,3 +117,16 @@ def _bits(array: np.ndarray) -> Any:
     if array.dtype.char in "gG" and np.finfo(array.dtype).nmant == _X87_BITS:  # 10 bytes of 16 hold the number
         return np.ascontiguousarray(array.reshape(-1).view(np.uint8).reshape(-1, 16)[:, :10]).data
     return array.data
+
+
+def copied(value: np.ndarray) -> np.ndarray:
+    """A copy with the gaps of the array, so that reshape gives a view of it just where it would of the array."""
+    dtype = value.dtype.newbyteorder("=")
+    contiguous = value.flags.c_contiguous or value.flags.f_contiguous
+    reach = [(n - 1) * stride for n, stride in zip(value.shape, value.strides, strict=True)]
+    low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + value.itemsize
+    if contiguous or 0 in value.strides or high - low > 4 * value.nbytes:
+        return np.array(value, dtype, order="K", subok=False)
+    copy = np.ndarray(value.shape, dtype, np.empty(high - low, np.uint8), -low, value.strides)
+    copy[...] = value
+    return copy

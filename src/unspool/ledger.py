@@ -104,8 +104,8 @@ def opened() -> Iterator[Ledger]:
 def by_line(tapes: Iterable[Tape], constants: Iterable[Any] = ()) -> tuple[Entry, ...]:
     """What the lines of the user hold on these tapes, which have pages for their nodes; the most first.
 
-    An array that several nodes hold counts for the first of them; constants do not count. The list of the nodes itself
-    belongs to no line.
+    An array that several nodes hold counts for the first of them; constants do not count. What a write has overwritten
+    counts for the line of the write. The list of the nodes itself belongs to no line.
     """
     seen = {id(root(value)) for value in constants}
     nodes: dict[Place, int] = {}
@@ -121,5 +121,8 @@ def by_line(tapes: Iterable[Tape], constants: Iterable[Any] = ()) -> tuple[Entry
                 if held is not None and id(held) not in seen:
                     seen.add(id(held))
                     n_bytes[where] = n_bytes.get(where, 0) + getsizeof(held)
+        for entry in tape.overwritten.entries:
+            where = tape.nodes.places[min(entry[0], len(tape.nodes) - 1)] if tape.nodes else ("?", 0)
+            n_bytes[where] = n_bytes.get(where, 0) + getsizeof(entry) + getsizeof(entry[3])
     entries = [Entry(where, n, n_bytes.get(where, 0)) for where, n in nodes.items()]
     return tuple(sorted(entries, key=lambda entry: -entry.n_bytes))

@@ -28,7 +28,7 @@ from unspool.layout import ArrayType
 from unspool.loop import Loop, Sweep, plain_state, progress_bar
 from unspool.ops.convert import copy
 from unspool.tangents import Tangents
-from unspool.tape import Tape
+from unspool.tape import Tape, root
 from unspool.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _on_tape(tape: Tape, loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> 
     """Sweep to the turn, and append one node that knows the way back."""
     sweep = sweep_of(loop, plain_state(init), plain_state(xs))
     final, ys = sweep.forward()
+    before = {id(root(x)) for x in (*sweep.init, *sweep.xs, *sweep.values)}
+    final = tuple([np.array(leaf, order="K") if id(root(leaf)) in before else leaf for leaf in final])
     loop.captures.open = False
     operands = [*init, *xs, *loop.captures.handles]
     nodes = [tape.node_of(operand) for operand in operands]

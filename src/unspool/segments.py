@@ -22,6 +22,8 @@ from unspool.ir.primitive import Primitive, Pull, Read
 from unspool.layout import digest
 from unspool.memory import Memory, as_bytes
 from unspool.observers import LoopReport, logs
+from unspool.ops.index import Index
+from unspool.ops.overwrite import added, reach, stored
 from unspool.schedules import Every, Online, Schedule, StoreAll, as_schedule
 from unspool.snapshots import Snapshots
 from unspool.stores.arena import hand_back
@@ -106,6 +108,17 @@ class Forgetful(Tape):
     def unary(self, primitive: Primitive, x: Variable) -> Any:
         """The same as `bind`."""
         return bind(primitive, x)
+
+    def _overwrite(
+        self, handle: Traced, base: Traced, index: Index, value: Any, *, add: bool, anew: bool
+    ) -> np.ndarray:
+        """A write is an operation with a new array for its result: snapshots hold the one before."""
+        primitive, params = added if add else stored, {"path": handle.path, "index": index}
+        whole = Variable(base.value, self, -2 - base.node) if anew and base.node >= 0 else base
+        y = self._hear(primitive, primitive.evaluate, (whole, value), params)
+        base.value, base.node = y.value, y.node
+        target: np.ndarray = reach(y.value, handle.path)
+        return target
 
     def append(self, y: Sequence[Any], parents: Iterable[int], pull: Callable[[Any], Sequence[Any]]) -> tuple[Any, ...]:
         """Refuse: what has no operation cannot be carried out again."""

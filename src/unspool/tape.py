@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 
-from unspool.ir.listener import CLOSED, Listener, Scope, Traced, bind, fresh, resolve, still
+from unspool.ir.listener import CLOSED, Listener, Scope, Traced, bind, fresh, resolve, share, still
 from unspool.ir.primitive import Primitive, Read
-from unspool.ops.index import Piece, Sum
+from unspool.layout import ArrayType
+from unspool.ops.index import Index, Piece, Sum
+from unspool.ops.overwrite import ADDED, STORED, TAKES_SUMS, TURNING, reach
+from unspool.overwritten import Entry, Overwritten
 from unspool.variable import Variable
+from unspool.watched import Watch
 
 Node = tuple[Callable[..., Sequence[Any]], tuple[int, ...], tuple[Any, ...], dict[str, Any] | None]
 
@@ -91,18 +96,20 @@ class Tape(Listener):
     nothing.
     """
 
-    __slots__ = ("copies", "inputs", "level", "nodes", "recording", "scope")
+    __slots__ = ("copies", "inputs", "level", "nodes", "overwritten", "recording", "scope", "watch")
 
     forgets: ClassVar[bool] = False
     """Whether it gets values back by carrying operations out again."""
 
-    def __init__(self, *, recording: bool = True, copies: Copies | None = None) -> None:
+    def __init__(self, *, recording: bool = True, copies: Copies | None = None, watch: Watch | None = None) -> None:
         self.level = 0
         self.scope: Scope | None = None
         self.recording = recording
         self.nodes: list[Node | None] = []
         self.inputs: list[int] = []
         self.copies = Copies() if copies is None else copies
+        self.overwritten = Overwritten()
+        self.watch = watch
 
     def input(self, value: Any) -> Variable:
         """A handle on a value with respect to which the tape can be swept."""
@@ -125,11 +132,16 @@ class Tape(Listener):
         plain_arrays: list[int] = []
         wanted = 0
         nested = False
+        watch = self.watch
+        if watch is not None and params:
+            watch.note_parameters(params)
         for k, arg in enumerate(args):
             if not isinstance(arg, Traced):
                 values.append(arg)
                 if isinstance(arg, np.ndarray):
                     plain_arrays.append(k)
+                if watch is not None and isinstance(arg, np.ndarray | np.generic):
+                    watch.note(arg)
             elif arg.listener is self:
                 values.append(arg.value)
                 nested = nested or isinstance(arg.value, Traced)
@@ -141,8 +153,13 @@ class Tape(Listener):
                 nested = True
         if wanted and primitive.record is not None and self.recording:
             y, pull = primitive.record(tuple(values), wanted)
+            _mark_aliases(y if primitive.multiple else (y,), args, values)
             return self._append(y, (pull, tuple(parents), (), None), primitive.multiple)
         y = bind(primitive, *values, **params) if nested else primitive.evaluate(*values, **params)
+        if primitive.multiple:
+            _mark_aliases(y, args, values)
+        elif y.__class__ is np.ndarray and primitive.put is None and (y.base is not None or id(y) in map(id, values)):
+            _mark_aliases((y,), args, values)
         if not primitive.differentiable:
             return self._without_derivative(y)
         if not wanted or not self.recording:
@@ -205,6 +222,54 @@ class Tape(Listener):
         nodes.append((rule.function, (node,), rule.keep(out, a), None))
         return Variable(out, self, len(nodes) - 1)
 
+    # --- writing in place ---------------------------------------------------------------------------------------------
+    def write(self, handle: Traced, index: Index, value: Any, *, add: bool) -> bool:
+        """Overwrite a part of an array where it lies, or add to it, and append the node of that.
+
+        What was there is kept if anything may refer to it: O(part). An array that other handles may have is copied
+        first, once.
+        """
+        base, value = (
+            handle if handle.base is None else handle.base,
+            fresh(value) if isinstance(value, Traced) else value,
+        )
+        if not self._can_write(handle, base, value):
+            return False
+        whole = not add and len(index) == 1 and index[0] is Ellipsis
+        target = self._overwrite(handle, base, index, value, add=add, anew=whole and handle is base)
+        base.version += 1
+        if whole and handle is not base and isinstance(value, Variable) and ArrayType.of(value) == ArrayType.of(target):
+            # the view is what was written there
+            handle.value, handle.listener, handle.node, handle.version = target, self, value.node, base.version
+        return True
+
+    def _can_write(self, handle: Traced, base: Traced, value: Any) -> bool:
+        own = not isinstance(value, Traced) or (value.listener is self and not isinstance(value.value, Traced))
+        if not own or base.listener is not self or base.value.__class__ is not np.ndarray:
+            return False
+        path = handle.path
+        return not path or (all(p.name in TURNING for p, _ in path) and reach(base.value, path) is not None)
+
+    def _overwrite(
+        self, handle: Traced, base: Traced, index: Index, value: Any, *, add: bool, anew: bool
+    ) -> np.ndarray:
+        """Carry a write out, append its node, let the base stand for it, and return what the handle names."""
+        written = value.value if isinstance(value, Traced) else value
+        position = len(self.nodes) if self.recording else None
+        content = np.array(written) if add else written  # NumPy's add.at may read what it has written
+        target = self.overwritten.write(handle, index, content, add=add, anew=anew, position=position)
+        from_base = base.node >= 0 and not anew
+        from_value = isinstance(value, Traced) and value.node >= 0
+        wanted = from_base | from_value << 1
+        if not wanted or not self.recording:
+            base.node = -1
+            return target
+        parents = (base.node,) if wanted == 1 else (value.node,) if wanted == 2 else (base.node, value.node)
+        residuals = (handle.path, index, ArrayType.of(written) if from_value else None)
+        self.nodes.append(((ADDED if add else STORED)[wanted - 1], parents, residuals, None))
+        base.node = len(self.nodes) - 1
+        return target
+
     def _append(self, y: Any, node: Node, multiple: bool) -> Any:
         nodes = self.nodes
         nodes.append(node)
@@ -242,29 +307,45 @@ class Tape(Listener):
         for index, seed in seeds:
             if index >= 0:
                 cts[index] = seed if cts[index] is None else cts[index] + seed
-        for index in range(len(nodes) - 1, -1, -1):
-            ct = cts[index]
-            node = nodes[index]
-            if node is None:
-                continue
-            if free:
-                nodes[index] = None
-            if ct is None:
-                continue
-            cts[index] = None
-            if ct.__class__ is not ndarray and ct.__class__ in LAZY:
-                ct = ct.dense()
-            pull, parents, residuals, params = node
-            parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
-            for parent, part in zip(parents, parts):
-                before = cts[parent]
-                if before is None:
-                    cts[parent] = part
-                elif before.__class__ is Variable:
-                    cts[parent] = _added(before, part)
-                else:
-                    cts[parent] = before + part
+        again: list[Entry] | None = None if free else []
+        try:
+            for stretch in self.overwritten.stretches(len(nodes), again):
+                for index in stretch:
+                    ct = cts[index]
+                    node = nodes[index]
+                    if node is None:
+                        continue
+                    if free:
+                        nodes[index] = None
+                    if ct is None:
+                        continue
+                    cts[index] = None
+                    pull, parents, residuals, params = node
+                    if ct.__class__ is not ndarray and ct.__class__ in LAZY and pull not in TAKES_SUMS:
+                        ct = ct.dense()
+                    parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
+                    for parent, part in zip(parents, parts):
+                        before = cts[parent]
+                        if before is None:
+                            cts[parent] = part
+                        elif before.__class__ is Variable:
+                            cts[parent] = _added(before, part)
+                        else:
+                            cts[parent] = before + part
+        finally:
+            if again:
+                self.overwritten.redo(again)
         return [ct.dense() if ct.__class__ in LAZY else ct for ct in (cts[index] for index in self.inputs)]
+
+
+def _mark_aliases(ys: Iterable[Any], args: Sequence[Any], values: Sequence[Any]) -> None:
+    """Note which operands have their arrays among the results, without being views that the listener knows."""
+    for y in ys:
+        if isinstance(y, np.ndarray):
+            whole = root(y)
+            for arg, value in zip(args, values, strict=True):
+                if isinstance(arg, Traced) and root(value) is whole:
+                    share(arg)
 
 
 def held(tape: Tape) -> Iterable[Any]:
@@ -278,6 +359,9 @@ def held(tape: Tape) -> Iterable[Any]:
             for value in node[2]:
                 if value is not None:
                     yield value
+    for entry in tape.overwritten.entries:
+        yield entry
+        yield entry[3]
 
 
 def root(value: Any) -> Any:
@@ -289,10 +373,13 @@ def root(value: Any) -> Any:
 
 def pulled(tape: Tape, index: int, ct: Any) -> list[Any]:
     """What one node makes of a cotangent: one for each of its parents, written out."""
-    node = tape.nodes[index]
-    assert node is not None
-    pull, _, residuals, params = node
-    parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
+    with tape.overwritten.undone(len(tape.nodes)) as stretches:
+        while index not in next(stretches):
+            pass
+        node = tape.nodes[index]
+        assert node is not None
+        pull, _, residuals, params = node
+        parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
     return [part.dense() if part.__class__ in LAZY else part for part in parts]
 
 
@@ -303,14 +390,15 @@ def cotangents(tape: Tape, index: int, seed: Any) -> list[Any]:
     """
     cts: list[Any] = [None] * len(tape.nodes)
     cts[index] = seed
-    for k in range(index, -1, -1):
-        node, ct = tape.nodes[k], cts[k]
-        if node is None or ct is None:
-            continue
-        cts[k] = ct = ct.dense() if ct.__class__ in LAZY else ct
-        pull, parents, residuals, params = node
-        parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
-        for parent, part in zip(parents, parts):
-            before = cts[parent]
-            cts[parent] = part if before is None else _added(before, part)
+    with tape.overwritten.undone(len(tape.nodes)) as stretches:
+        for k in chain.from_iterable(stretches):
+            node, ct = tape.nodes[k], cts[k]
+            if node is None or ct is None:
+                continue
+            cts[k] = ct = ct.dense() if ct.__class__ in LAZY else ct
+            pull, parents, residuals, params = node
+            parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
+            for parent, part in zip(parents, parts):
+                before = cts[parent]
+                cts[parent] = part if before is None else _added(before, part)
     return [ct.dense() if ct.__class__ in LAZY else ct for ct in cts]

@@ -15,21 +15,22 @@ import numpy as np
 
 from unspool.errors import DetachedError, UnsupportedError
 from unspool.ir.keeper import Asked
-from unspool.ir.listener import Traced, assign, bind, fresh, primal, resolve
+from unspool.ir.listener import Traced, assign, bind, fresh, overwrite, primal, resolve
 from unspool.layout import ArrayType
 from unspool.ops import TABLE
-from unspool.ops.index import getitem, same_place, store
+from unspool.ops.index import as_index, getitem, same_place, storable, store_primitive
 from unspool.ops.outside import refuse_to_scipy, waits_for_reflection
 from unspool.ops.table import name_of
+from unspool.out import called, fitted, into, laid
 
 
 class Variable(Asked):
     """A traced array: what a function that is being differentiated computes with.
 
     It is made by the transforms and by `unspool.recording`, not by users. ``value`` is the array as NumPy has computed
-    it (of a type only, while a program is being traced). All operators, NumPy functions in the function table and array
-    methods work on it; what has no derivative rule raises `UnsupportedError` with its name, and what would lose the
-    derivative (``float(x)``, ``np.asarray(x)``) raises `DetachedError`.
+    it (of a type only, while a program is being traced), and later writes change it. All operators, NumPy functions in
+    the function table and array methods work on it; what has no derivative rule raises `UnsupportedError` with its
+    name, and what would lose the derivative (``float(x)``, ``np.asarray(x)``) raises `DetachedError`.
 
     >>> import unspool
     >>> unspool.grad(lambda u: np.sum(u[1:] * u[:-1]))(np.array([1.0, 2.0, 3.0]))
@@ -87,10 +88,20 @@ class Variable(Asked):
         """The real part."""
         return np.real(self)
 
+    @real.setter
+    def real(self, value: Any) -> None:
+        np.real(self)[...] = value
+
     @property
     def imag(self) -> Any:
         """The imaginary part."""
         return np.imag(self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        np.imag(self)[...] = value
 
     @property
     def flat(self) -> NoReturn:
@@ -121,7 +132,7 @@ class Variable(Asked):
                 if ufunc.nin == 1 and entry.primitive is not None:
                     return self.listener.unary(entry.primitive, self)
                 return entry.call(*inputs)
-        return _ufunc(ufunc, method, inputs, kwargs)
+        return called(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Answer for any other NumPy function."""
@@ -135,7 +146,7 @@ class Variable(Asked):
             out = kwargs["out"]
             rest = {key: value for key, value in kwargs.items() if key != "out"}
             result = entry(*args, **rest)
-            return result if out is None else _into(out, result, entry.name)
+            return result if out is None else into(out, result, entry.name)
         return entry(*args, **kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
@@ -210,11 +221,21 @@ class Variable(Asked):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not same_place(self, key, value):
-            assign(self, store(self, key, value), _laid)
+            value, index = storable(self, value), as_index(key)
+            if not overwrite(self, index, value):
+                assign(self, bind(store_primitive, self, value, index=index), laid)
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""
         self[...] = value
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """`numpy.put` into this array."""
+        self.__array_function__(np.put, (), (self, indices, values, mode), {})
+
+    def sort(self, axis: int = -1, **kwargs: Any) -> None:
+        """Sort in place."""
+        self[...] = np.sort(self, axis=axis, **kwargs)
 
     # --- methods ----------------------------------------------------------------------------------------------------
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
@@ -252,76 +273,6 @@ class Variable(Asked):
     conjugate = conj
 
 
-def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A call of a ufunc with keywords, or of one of its methods."""
-    name = name_of(ufunc)
-    out = kwargs.pop("out", (None,))[0]
-    if kwargs.get("where") is True:
-        del kwargs["where"]
-    if method == "__call__":
-        if kwargs:
-            raise UnsupportedError(
-                f"{name}: no derivative rule for the keyword {', '.join(k + '=' for k in kwargs)} on a traced value. "
-                "Use np.where to choose elements and astype to convert."
-            )
-        entry = TABLE.get(ufunc)
-    else:
-        name = f"{name}.{method}"
-        entry = TABLE.get(_METHODS.get((ufunc, method)) or getattr(ufunc, method))
-    if entry is None:
-        raise UnsupportedError(
-            f"{name} has no derivative rule on a traced value. Write it with functions of the function table, or give "
-            "it a rule with unspool.custom_vjp."
-        )
-    if method in ("reduce", "accumulate") and len(inputs) == 1:
-        kwargs.setdefault("axis", 0)
-    result = entry(*inputs, **kwargs)
-    return result if out is None else _into(out, result, name)
-
-
-_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
-    (np.add, "reduce"): np.sum,
-    (np.multiply, "reduce"): np.prod,
-    (np.maximum, "reduce"): np.max,
-    (np.minimum, "reduce"): np.min,
-    (np.add, "accumulate"): np.cumsum,
-    (np.multiply, "accumulate"): np.cumprod,
-    (np.multiply, "outer"): np.multiply.outer,
-}
-
-
-def _into(out: Any, result: Any, name: str) -> Any:
-    """Write a result where ``out=`` says."""
-    if not isinstance(out, Variable):
-        raise DetachedError(
-            f"{name}: out= is a plain NumPy array, and a traced value stored there would lose its derivative. Make it "
-            "with np.zeros_like(x) or unspool.numpy.zeros(shape), or leave out= away."
-        )
-    assign(out, _fitted(out, result, name), _laid)
-    return out
-
-
-def _laid(base: Any, value: Any) -> Any:
-    return store(base, ..., value)
-
-
-def _fitted(handle: Variable, result: Any, name: str) -> Any:
-    """The result in the handle's dtype, under NumPy's rules for in-place operations."""
-    if result.shape != handle.shape:
-        raise ValueError(
-            f"{name}: the result has the shape {result.shape} and cannot be written into an array of shape "
-            f"{handle.shape}"
-        )
-    if result.dtype == handle.dtype:
-        return result
-    if not np.can_cast(result.dtype, handle.dtype, "same_kind"):
-        raise UnsupportedError(
-            f"{name}: cannot write {result.dtype} into {handle.dtype} in place (NumPy's rule 'same_kind'). Convert the "
-            "array with astype first."
-        )
-    return result.astype(handle.dtype)
-
-
 # --- operators and methods by table -----------------------------------------------------------------------------------
 def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: str) -> None:
     primitive = TABLE[ufunc].primitive
@@ -336,7 +287,7 @@ def _binary(ufunc: np.ufunc, python_operator: Callable[[Any, Any], Any], name: s
     def in_place(self: Variable, other: Any) -> Any:
         result = self.listener.binary(primitive, python_operator, self, other)
         if not _is_scalar(self.value):
-            assign(self, _fitted(self, result, name_of(ufunc)), _laid)
+            assign(self, fitted(self, result, name_of(ufunc)), laid)
             return self
         return result
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unspool.observers import LoopReport
+from unspool.ops.overwrite import TAKES_SUMS
 from unspool.schedules import Every
 from unspool.schedules.binomial import beta, repetitions, stride
 from unspool.snapshots import Snapshot, Snapshots
@@ -105,9 +106,9 @@ class WayBack:
             ct = cts.pop(first + len(nodes), None)
             if ct is None:
                 continue
-            if ct.__class__ is not ndarray and ct.__class__ in LAZY:
-                ct = ct.dense()
             pull, parents, residuals, params = node
+            if ct.__class__ is not ndarray and ct.__class__ in LAZY and pull not in TAKES_SUMS:
+                ct = ct.dense()
             parts = pull(ct, *residuals) if params is None else pull(ct, *residuals, **params)
             for parent, part in zip(parents, parts, strict=False):
                 before = cts.get(parent)

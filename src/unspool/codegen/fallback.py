@@ -26,6 +26,7 @@ from unspool.replay import (
     sample,
 )
 from unspool.tape import Copies, Tape, held, root
+from unspool.watched import Reads, Watch, changed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +87,8 @@ class Steps:
         self.condition = condition
         self.tick = tick
         self.copies = Copies()
+        self.reads = Reads()
+        self.watch = Watch(self.reads)
         self.asked: tuple[int, bool] = (-1, False)
         self.output_digests: dict[int, tuple[int, ...]] = {}
         self.swept = 0  # steps that have been run at least once
@@ -138,8 +141,12 @@ class Steps:
             return self._handle(tape, value)
         return np.array(value)[()]  # the step may count in it
 
-    def _run(self, k: int, state: State, *, recording: bool) -> tuple[State, TapedStep | None]:
-        tape = Tape(recording=recording, copies=self.copies)
+    def _run(
+        self, k: int, state: State, *, recording: bool, places: list[tuple[str, bool]] | None = None
+    ) -> tuple[State, TapedStep | None]:
+        watch = self.watch if places is None else Watch(self.reads, places)
+        watch.read = 0
+        tape = Tape(recording=recording, copies=self.copies, watch=watch)
         if self.ledger is not None:
             tape.nodes = Page()
         around = self._listeners()
@@ -153,10 +160,11 @@ class Steps:
                     new, outputs = self.step(k, variables, inputs, surroundings)
                     nodes = tuple(tape.node_of(leaf) for leaf in new)
                     output_nodes = tuple(tape.node_of(leaf) for leaf in outputs)
-                    after = tuple(self._settled(leaf, i, k) for i, leaf in enumerate(new))
+                    after = tuple(self._settled(tape, leaf, i, k) for i, leaf in enumerate(new))
                     self._put_out(k, [plain(leaf) for leaf in outputs])
                 finally:
                     tape.close()
+                self._compare(k, state, watch)
         except BaseException as error:
             error.add_note(f"in step {k} of {self.loop_name}")
             raise
@@ -165,10 +173,17 @@ class Steps:
             self.tick("record" if recording else "advance")
         return after, TapedStep(tape, nodes, output_nodes, captured) if recording else None
 
-    def _settled(self, leaf: Any, position: int, k: int) -> np.ndarray:
+    def _compare(self, k: int, state: State, watch: Watch) -> None:
+        """Raise if the step has read another plain value than when it was run first."""
+        if watch.places is None and not self.reads.agrees(k, watch.read):
+            places: list[tuple[str, bool]] = []
+            self._run(k, state, recording=False, places=places)
+            raise ReplayError(replay_message(f"what step {k} of {self.loop_name} reads, {changed(places)},"))
+
+    def _settled(self, tape: Tape, leaf: Any, position: int, k: int) -> np.ndarray:
         """A leaf of the new state as a plain contiguous array, which must be of the type that it had."""
         expected = self.types[position]
-        value = plain(leaf)
+        value = tape.overwritten.lasting(plain(leaf))
         if value.shape != expected.shape or value.dtype != expected.dtype:
             raise StateError(
                 f"the state of {self.loop_name} changed its type in step {k}: state{self.names[position]} was "

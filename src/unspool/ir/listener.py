@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import ClosedError, StateError, UnsupportedError
+from unspool.errors import ClosedError, DetachedError, StateError, UnsupportedError
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 
@@ -23,10 +23,12 @@ class Traced:
     """A handle on a value that a listener follows; an in-place write gives the handle another value.
 
     ``node`` means what the listener says it means. A view names the handle that it is a view of (``base``), the
-    operations that lead there (``path``), and the ``version`` of the base at which its own value was taken.
+    operations that lead there (``path``), and the ``version`` of the base at which its own value was taken. ``owns`` is
+    set when the handle is first written: no other handle but its views has its array, which is written where it lies.
     """
 
-    __slots__ = ("base", "listener", "node", "path", "value", "version")
+    __slots__ = ("base", "listener", "node", "owns", "path", "value", "version")
+    owns: bool
 
     def __init__(self, value: Any, listener: Listener, node: Any) -> None:
         self.value = value
@@ -87,6 +89,10 @@ class Listener(ABC):
         """Which way a Python branch goes on a value of which only the type is known."""
         raise NotImplementedError
 
+    def write(self, handle: Traced, index: tuple[Any, ...], value: Any, *, add: bool) -> bool:
+        """Overwrite a part of an array where it lies, or add to it; False where a pure store has to do it."""
+        return False
+
 
 class _Active(threading.local):
     def __init__(self) -> None:
@@ -124,11 +130,14 @@ class listening:  # noqa: N801 - read as a verb: `with listening(tape):`
         listeners.append(listener)
         return listener
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if self._listeners[-1] is self._listener:
             self._listeners.pop()
         else:
             self._listeners.remove(self._listener)
+        if kind is ValueError and error is not None and isinstance(error.__cause__, DetachedError):
+            # NumPy puts "setting an array element with a sequence" before what went wrong
+            raise error.__cause__.with_traceback(error.__traceback__) from None
 
 
 def resolve(value: Any) -> Any:
@@ -147,7 +156,14 @@ def primal(value: Any) -> Any:
 
 def still(traced: Traced) -> Traced:
     """A second handle on the same value, which later writes through the first do not reach."""
+    share(traced)
     return type(traced)(traced.value, traced.listener, traced.node)
+
+
+def share(traced: Traced) -> None:
+    """Note that something else than its views has the array of a handle: the next write takes a copy first."""
+    owner = traced if traced.base is None else traced.base
+    owner.owns = False
 
 
 _NESTS = (list, tuple)
@@ -197,7 +213,18 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
 # --- views and in-place writes ----------------------------------------------------------------------------------------
 
 FROZEN = -1  # the version of a handle from outside of a step, which must not be written in it
+WHOLE = (Ellipsis,)
+"""The index of a write that leaves nothing of what was there."""
+
 LEAF = -2  # the version of a variable of a recording, whose gradient is that of its first value
+
+
+def view_of(part: Traced, whole: Any, *path: tuple[Primitive, dict[str, Any]]) -> None:
+    """Make one handle a view of another, to which these operations lead."""
+    whole = fresh(resolve(whole))
+    part.base = whole if whole.base is None else whole.base
+    part.path = (*whole.path, *path)
+    part.version = part.base.version
 
 
 def _link(y: Any, x: Any, primitive: Primitive, params: dict[str, Any]) -> None:
@@ -256,19 +283,34 @@ def assign(handle: Traced, value: Any, lay: Callable[[Traced, Any], Any]) -> Non
             "read such an array, but what it changes must be in the state: pass the array as part of the initial "
             "state and return it from the step."
         )
+    adopts = handle is base and _lie_alike(base, value)
+    if not adopts and base.listener.write(handle, WHOLE, value, add=False):
+        return
     part = value
-    if handle.base is not None:
-        stages: list[Any] = [base]
-        for primitive, params in handle.path[:-1]:
-            stages.append(bind(primitive, stages[-1], **params))
-        for (primitive, params), stage in zip(reversed(handle.path), reversed(stages), strict=True):
-            assert primitive.put is not None
-            value = primitive.put(stage, value, **params)
+    if handle is not base:
+        value = put_back(base, handle.path, value)
     _adopt(base, value if _lie_alike(base, value) else lay(base, value))
     base.version += 1
     if handle is not base and _lie_alike(handle, part):  # otherwise it is taken anew when it is needed
         _adopt(handle, part)
         handle.version = base.version
+
+
+def overwrite(handle: Traced, index: tuple[Any, ...], value: Any, *, add: bool = False) -> bool:
+    """Write where the array lies, if its listener can do that."""
+    base = handle if handle.base is None else handle.base
+    return base.version >= 0 and base.listener.scope is None and base.listener.write(handle, index, value, add=add)
+
+
+def put_back(base: Any, path: tuple[tuple[Primitive, dict[str, Any]], ...], value: Any) -> Any:
+    """The base with another value in the place to which a path leads."""
+    stages = [base]
+    for primitive, params in path[:-1]:
+        stages.append(bind(primitive, stages[-1], **params))
+    for (primitive, params), stage in zip(reversed(path), reversed(stages[: len(path)]), strict=True):
+        assert primitive.put is not None
+        value = primitive.put(stage, value, **params)
+    return value
 
 
 def _lie_alike(one: Traced, other: Any) -> bool:
@@ -287,4 +329,6 @@ def _below(value: Any) -> Any:
 def _adopt(handle: Traced, value: Any) -> None:
     if not isinstance(value, Traced):
         value = handle.listener.constant(value)
+    share(value)
+    handle.owns = False
     handle.value, handle.listener, handle.node = value.value, value.listener, value.node

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import Traced, bind, fresh, resolve
+from unspool.ir.listener import Traced, bind, resolve, view_of
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import general
@@ -26,7 +26,11 @@ row: Primitive = general(
     name="row",
     jvp=lambda tangents, y, x, k: bind(row, tangents[0], k),
     type_rule=lambda x, k: ArrayType(x.dtype, x.shape[1:]),
-    samples=lambda: [((some(4, 3), 2), {}), ((some(3), -1), {}), ((some(2, 1, 2), 0), {})],
+    samples=lambda: [
+        ((some(4, 3), np.int64(2)), {}),
+        ((some(3), np.int64(-1)), {}),
+        ((some(2, 1, 2), np.int64(0)), {}),
+    ],
 )
 """``x[k]`` for an integer k."""
 
@@ -36,7 +40,7 @@ place_row: Primitive = general(
     name="place_row",
     jvp=lambda tangents, y, part, k, n: bind(place_row, tangents[0], k, n=n),
     type_rule=lambda part, k, n: ArrayType(part.dtype, (n, *part.shape)),
-    samples=lambda: [((some(3), 2), {"n": 4}), ((some(), -1), {"n": 3})],
+    samples=lambda: [((some(3), np.int64(2)), {"n": 4}), ((some(), np.int64(-1)), {"n": 3})],
 )
 """Zeros of n rows, of which row k is the part: the transpose of `row`."""
 
@@ -55,12 +59,9 @@ _shown = Primitive("row", lambda x: x[0], type_rule=_refused, put=_refused)
 
 def row_of(x: Any, k: Any, *, is_view: bool) -> Any:
     """``x[k]`` for an integer that a program will know."""
-    found, whole = bind(row, x, k), resolve(x)
-    if is_view and isinstance(found, Traced) and isinstance(whole, Traced):
-        whole = fresh(whole)
-        found.base = whole if whole.base is None else whole.base
-        found.path = (*whole.path, (_shown, {}))
-        found.version = found.base.version
+    found = bind(row, x, k)
+    if is_view and isinstance(found, Traced) and isinstance(resolve(x), Traced):
+        view_of(found, x, (_shown, {}))
     return found
 
 

@@ -112,4 +112,22 @@ def _einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
             "as a string, as in np.einsum('ij,j->i', a, x)."
         )
     arrays = [x if hasattr(x, "shape") else np.asarray(x) for x in operands]
-    return bind(einsum, *arrays, subscripts=explicit(subscripts, [len(a.shape) for a in arrays]), optimize=optimize)
+    full = explicit(subscripts, [len(a.shape) for a in arrays])
+    if len(arrays) == 1 and set(full.partition("->")[0]) == set(full.partition("->")[2]):
+        return _turned(arrays[0], *full.split("->"))
+    return bind(einsum, *arrays, subscripts=full, optimize=optimize)
+
+
+def _turned(array: Any, term: str, result: str) -> Any:
+    """Axes exchanged and diagonals taken: what NumPy answers with a view."""
+    letters = list(term)
+    for letter in result:
+        while letters.count(letter) > 1:
+            first = letters.index(letter)
+            other = letters.index(letter, first + 1)
+            lengths = array.shape[first], array.shape[other]
+            if lengths[0] != lengths[1]:
+                raise ValueError(f"einsum: the axes named {letter!r} have the lengths {lengths}")
+            array = np.diagonal(array, axis1=first, axis2=other)
+            letters = [*letters[:first], *letters[first + 1 : other], *letters[other + 1 :], letter]
+    return np.transpose(array, [letters.index(letter) for letter in result])

@@ -182,7 +182,7 @@ def _store(x: Any, value: Any, index: Index) -> Any:
     return out
 
 
-def _last_writes(index: Index, shape: tuple[int, ...]) -> Any:
+def last_writes(index: Index, shape: tuple[int, ...]) -> Any:
     """Where several elements were written to one place, True for the one that stayed."""
     numbers = np.full(shape, -1)
     order = np.arange(numbers[index].size).reshape(numbers[index].shape)
@@ -197,7 +197,7 @@ def _store_pull(wanted: int, n: int, plain: bool) -> Pull:
     def into_value(ct: Any, value: ArrayType, index: Index) -> Any:
         part = getitem(ct, index)
         if not is_basic(index) and any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in index):
-            part = part * _last_writes(index, ct.shape)
+            part = part * last_writes(index, ct.shape)
         return fit(part, value)
 
     rules = {
@@ -230,8 +230,8 @@ store_primitive: Primitive = enrol(
 )
 
 
-def store(x: Any, key: Any, value: Any) -> Any:
-    """A copy of x in which ``x[key]`` is ``value``, cast and broadcast as NumPy does it."""
+def storable(x: Any, value: Any) -> Any:
+    """The value as an array or traced value, if one of its dtype can be written into x."""
     if not isinstance(value, Traced):
         value = np.asarray(value)
     if value.dtype.kind not in "biufc" or (value.dtype.kind == "c" and x.dtype.kind != "c"):
@@ -239,7 +239,12 @@ def store(x: Any, key: Any, value: Any) -> Any:
             f"a value of dtype {value.dtype} was written into a traced array of dtype {x.dtype}, which cannot hold it. "
             "Convert the value (np.real(v)) or make the array of that dtype."
         )
-    return bind(store_primitive, x, value, index=as_index(key))
+    return value
+
+
+def store(x: Any, key: Any, value: Any) -> Any:
+    """A copy of x in which ``x[key]`` is ``value``, cast and broadcast as NumPy does it."""
+    return bind(store_primitive, x, storable(x, value), index=as_index(key))
 
 
 def same_place(handle: Traced, key: Any, value: Any) -> bool:

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unspool.errors import UnsupportedError
-from unspool.ir.listener import Traced, bind, primal
+from unspool.ir.listener import Traced, bind, primal, view_of
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.ops.families import linear, unbroadcast
+from unspool.ops.index import getitem_primitive
 from unspool.ops.samples import some
 from unspool.ops.table import implements
 
@@ -207,11 +208,16 @@ def _rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 
 
 # --- broadcasting -----------------------------------------------------------------------------------------------------
+def _read_only(base: Any, part: Any, shape: tuple[int, ...]) -> NoReturn:
+    raise ValueError("assignment destination is read-only: an array was broadcast, and its elements stand in it twice")
+
+
 broadcast = linear(
     np.broadcast_to,
     lambda ct, x, shape: unbroadcast(ct, x.shape),
     name="broadcast_to",
     type_rule=lambda x, shape: ArrayType(x.dtype, shape),
+    put=_read_only,
     samples=lambda: [((some(3, 1),), {"shape": (2, 3, 4)}), ((some(),), {"shape": (2,)})],
 )
 
@@ -319,7 +325,11 @@ def _on_diagonal(shape: tuple[int, ...], offset: int) -> slice:
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     matrix = np.moveaxis(a, (axis1, axis2), (-2, -1))
     *batch, rows, columns = matrix.shape
-    return np.reshape(matrix, (*batch, rows * columns))[..., _on_diagonal((rows, columns), offset)]
+    shape, index = (*batch, rows * columns), (..., _on_diagonal((rows, columns), offset))
+    found = np.reshape(matrix, shape)[index]
+    if isinstance(found, Traced):  # a view in NumPy, of an array with gaps too, which reshape copies
+        view_of(found, matrix, (reshape, {"shape": shape}), (getitem_primitive, {"index": index}))
+    return found
 
 
 @implements(np.diag)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import DetachedError, UnsupportedError
-from unspool.ir.listener import Traced, bind
+from unspool.ir.listener import Traced, bind, overwrite
 from unspool.ir.primitive import Primitive
 from unspool.ops.families import cast, fit, general
 from unspool.ops.gather import along_index
@@ -67,7 +67,9 @@ def _add_at(a: Any, indices: Any, b: Any) -> None:
             f"numpy.add.at: cannot add {value.dtype} to {a.dtype} in place. Convert the values (np.real(v)) or make "
             "the array of that dtype."
         )
-    handle[...] = bind(add_at, handle, cast(value, a.dtype), index=as_index(indices))
+    value, index = cast(value, a.dtype), as_index(indices)
+    if not overwrite(handle, index, value, add=True):
+        handle[...] = bind(add_at, handle, value, index=index)
 
 
 @implements(np.subtract.at)
