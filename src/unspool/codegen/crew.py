@@ -1,7 +1,7 @@
 """Crews: threads that share the nests of compiled steps with the thread that runs the loop.
 
-The threads are made once and kept. While a loop runs they wait in machine code, awake for some microseconds and then
-asleep; between loops they are asleep. They hold no lock of Python and never run any Python again.
+The threads are made once and kept. They wait in machine code, awake for a millisecond or two and then asleep, hold no
+lock of Python, and run no Python before they end: with the process, or before a fork.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from unspool.codegen.object_code import ObjectCode, load
 
 _SPINS, _YIELDS = 1000, 2000
 """How often a thread looks for a change before it lets others run first, and then before it falls asleep: together one
-or two milliseconds. Threads that fell asleep at once took seven times as long for a loop: who is woken starts on the
-core of the one that wakes him, which then waits for him, and so they go on by turns on one core of two."""
+or two milliseconds. Two threads that fell asleep after the first took up to seven times as long as one: who is woken
+starts on the core of the one that wakes him, which then waits for him: they go on by turns on one core of two."""
 
 
 @cache
