@@ -147,6 +147,7 @@ def _weighed(alive: list[Any]) -> Any:
     return total
 
 
+@pytest.mark.filterwarnings("ignore::unspool.errors.ZeroGradientWarning")
 @settings(max_examples=250)
 @given(steps=STEPS, order=st.sampled_from("CF"))
 def test_any_sequence_of_views_and_writes_has_numpys_values_and_the_gradient_of_the_complex_step(
@@ -173,6 +174,7 @@ def test_any_sequence_of_views_and_writes_has_numpys_values_and_the_gradient_of_
     assert tangent == pytest.approx(float(np.sum(expected_gradient * v)), rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::unspool.errors.ZeroGradientWarning")
 @settings(max_examples=40)
 @given(steps=STEPS)
 def test_any_sequence_of_views_and_writes_inside_a_loop_has_the_same_gradient_under_every_policy(steps: Any) -> None:

@@ -86,6 +86,7 @@ class Loop:
             condition=self.condition,
             tick=None if bar is None else lambda verb: bar.update(),
             check=self.check,
+            explain=lambda: self._generators().strip(),
         )
 
     def why_not_compiled(self, state: State) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,6 +20,8 @@ import unspool
 from tests.oracles import same_bits
 from unspool.ir.listener import listening
 from unspool.tape import Tape
+
+pytestmark = pytest.mark.filterwarnings("ignore::unspool.errors.ZeroGradientWarning")  # of drawn programs
 
 STEP = 1e-200
 START = np.linspace(-1.0, 1.3, 6)

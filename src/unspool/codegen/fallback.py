@@ -73,8 +73,10 @@ class Steps:
         condition: Callable[[list[Any], Surroundings], bool] | None = None,
         tick: Callable[[str], None] | None = None,
         check: Check = Check.DIGEST,
+        explain: Callable[[], str] = str,
     ) -> None:
         self.check = check
+        self.explain = explain
         self.step = step
         self.types = tuple(ArrayType.of(leaf) for leaf in state)
         self.xs = xs
@@ -178,7 +180,8 @@ class Steps:
         if watch.places is None and not self.reads.agrees(k, watch.read):
             places: list[tuple[str, bool]] = []
             self._run(k, state, recording=False, places=places)
-            raise ReplayError(replay_message(f"what step {k} of {self.loop_name} reads, {changed(places)},"))
+            what = f"what step {k} of {self.loop_name} reads, {changed(places)},"
+            raise ReplayError(replay_message(what, cause=self.explain()))
 
     def _settled(self, tape: Tape, leaf: Any, position: int, k: int) -> np.ndarray:
         """A leaf of the new state as a plain contiguous array, which must be of the type that it had."""
