@@ -11,10 +11,11 @@ import pytest
 import unspool
 import unspool.loop
 from tests.oracles import same_bits
-from unspool import compiled, fori_loop, grad, hvp, jvp, scan, value_and_grad
+from unspool import fori_loop, grad, hvp, jvp, scan, value_and_grad
 from unspool.adjoint import joined, record
 from unspool.errors import DetachedError, PolicyError, UnsupportedError
 from unspool.layout import ArrayType
+from unspool.traced_steps import TracedSteps
 
 N = 120
 NUMBERS, FIELD = np.array([1.0, 2.0, 3.0]), np.linspace(0.5, 1.5, 32 * 33).reshape(32, 33)
@@ -104,13 +105,13 @@ def test_a_step_that_branches_follows_the_path_of_each_step(name: str, start: np
 @pytest.mark.parametrize("start", [NUMBERS, FIELD], ids=["numbers", "fields"])
 def test_a_path_that_comes_up_late_is_learned_and_kept(start: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     learned = []
-    real = compiled._Steps.learned
+    real = TracedSteps.learned
 
     def counted(self: Any, code: Any, step: int, state: Any) -> Any:
         learned.append(step)
         return real(self, code, step, state)
 
-    monkeypatch.setattr(compiled._Steps, "learned", counted)
+    monkeypatch.setattr(TracedSteps, "learned", counted)
 
     def step(i: Any, u: Any) -> Any:
         if i == 40:

@@ -100,7 +100,8 @@ def _plainly(
     """Run the loop forwards only, as it runs where there is a way back: with the same bits."""
     start = plain_state(init)
     if loop.why_not_compiled(start) is None:
-        from unspool.compiled import PathError, machine_code
+        from unspool.compiled import machine_code
+        from unspool.traced_steps import PathError
 
         compiled, _ = machine_code(loop, start, plain_state(xs), values)
         if compiled is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unspool import compiled, fori_loop, grad, scan
+from unspool import fori_loop, grad, scan, traced_steps
 from unspool.adjoint.fingerprint import Fingerprint, Unknown
 
 SCALE, TABLE, NAMED = 2.0, np.arange(3.0), {"a": [1.0, (2, "x")]}
@@ -167,14 +167,14 @@ def test_a_function_that_calls_itself_has_a_key() -> None:
 # --- in loops ---------------------------------------------------------------------------------------------------------
 def test_a_loop_is_traced_once_for_the_same_step_and_again_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    real = compiled.record
+    real = traced_steps.record
 
     def counted(*args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         return real(*args, **options)
 
-    monkeypatch.setattr(compiled, "record", counted)
+    monkeypatch.setattr(traced_steps, "record", counted)
     weights = np.array([0.5, 0.25, 0.125])
 
     def loss(u: Any, p: Any, rate: float) -> Any:
@@ -233,8 +233,8 @@ def test_views_of_traced_arrays_are_captured_with_what_they_hold_then(written: s
 
 def test_a_captured_view_does_not_make_a_step_new(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = compiled.record
-    monkeypatch.setattr(compiled, "record", lambda *args, **options: calls.append(1) or real(*args, **options))
+    real = traced_steps.record
+    monkeypatch.setattr(traced_steps, "record", lambda *args, **options: calls.append(1) or real(*args, **options))
 
     def loss(v: Any) -> Any:
         part = (v * v)[1:]

@@ -23,7 +23,7 @@ import numpy as np
 
 from tests.codegen.elementary import elementary
 from tests.oracles import same_bits
-from unspool import compiled, value_and_grad
+from unspool import traced_steps, value_and_grad
 from unspool.codegen import build, field_drive
 from unspool.codegen.control import Crew, Trials
 from unspool.schedules import Revolve
@@ -280,7 +280,7 @@ def plainly(few: int = 0) -> Iterator[None]:
         patch.object(build, "load", Plain),
         patch.object(build, "FEW", few),
         patch.object(build, "_BUILT", OrderedDict()),
-        patch.object(compiled, "_TRACED", OrderedDict()),
+        patch.object(traced_steps, "_TRACED", OrderedDict()),
         patch.object(field_drive, "driver", lambda: DRIVER),
         patch.object(arena, "take", poisoned),
         patch.object(arena, "give", lambda buffers: None),

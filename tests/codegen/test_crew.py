@@ -19,7 +19,7 @@ from tests.codegen.field_steps import HOW, LINES, SHAPES
 from tests.codegen.plain import crews, plainly
 from tests.oracles import same_bits
 from tests.test_compiled_fields import POLICIES, _flat, _random
-from unspool import compiled, fori_loop, grad, observe
+from unspool import fori_loop, grad, observe, traced_steps
 from unspool.codegen import build, crew, shares
 from unspool.codegen.control import Crew, Trials
 from unspool.codegen.crew_code import judge
@@ -36,7 +36,7 @@ def everything_is_shared() -> Iterator[None]:
         patch.object(shares, "LEAST_WORK", 0),
         patch.object(shares, "ROWS", 2),
         patch.object(build, "_BUILT", OrderedDict()),
-        patch.object(compiled, "_TRACED", OrderedDict()),
+        patch.object(traced_steps, "_TRACED", OrderedDict()),
     ):
         yield
 
@@ -121,7 +121,7 @@ def test_a_nest_is_large_by_its_elements_and_by_what_is_done_to_each() -> None:
 
 
 def test_steps_without_large_nests_have_the_text_for_one_thread() -> None:
-    with patch.object(build, "_BUILT", OrderedDict()), patch.object(compiled, "_TRACED", OrderedDict()):
+    with patch.object(build, "_BUILT", OrderedDict()), patch.object(traced_steps, "_TRACED", OrderedDict()):
         assert same_bits(_gradient(2, u=U[:20]), _gradient(None, u=U[:20]))
         one, other = build._BUILT.values()
         assert one.source == other.source

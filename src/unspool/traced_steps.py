@@ -1,0 +1,310 @@
+"""The steps of a loop as programs: traced along the paths that they take, and remembered by all they can depend on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os.path import basename, dirname
+from traceback import walk_tb
+from typing import Any
+
+import numpy as np
+
+from unspool.adjoint import Point, Recording, joined, outside, record
+from unspool.adjoint.fingerprint import Fingerprint, Unknown
+from unspool.closure import LateCaptureError, aside, lifted
+from unspool.codegen.build import Compiled, build, is_built
+from unspool.codegen.fallback import FlatStep, Surroundings
+from unspool.codegen.fuse import kind_of
+from unspool.codegen.scalars import MOST_STEPS
+from unspool.errors import DetachedError, UnsupportedError
+from unspool.ir.listener import FROZEN, Traced, active, primal
+from unspool.ir.program import Equation, Var
+from unspool.kernels import State
+from unspool.layout import ArrayType
+from unspool.loop import Loop
+from unspool.tree import Structure
+
+_PACKAGE = dirname(__file__)
+
+MOST_PATHS = 8
+"""A step that takes more paths through its branches is not compiled."""
+
+_AHEAD = 16  # steps that are looked at for their paths before anything is compiled
+
+
+class PathError(UnsupportedError):
+    """A step of a compiled loop went a way that cannot be learned."""
+
+
+class TracedSteps:
+    """The steps of a loop: traced along the paths that they take, and compiled."""
+
+    def __init__(self, loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> None:
+        self.loop, self.xs, self.values = loop, xs, [*values]
+        self._init, self._n_captures = init, len(loop.captures)
+        self._seen = _seen(loop, init, xs) if not values and not self._n_captures else None
+        self._lifting = False
+        self._before: dict[str, Any] | None = None
+        self._state = [ArrayType.of(x) for x in init]
+        self._inputs = [ArrayType(x.dtype, x.shape[1:]) for x in xs]
+
+    def compiled(self) -> Compiled:
+        """The machine code of the paths that the first steps take. Raises `UnsupportedError`, and whatever a step does
+        with a value that is not there yet."""
+        if self._seen is not None and self._seen.key in _TRACED:
+            return self._seen.recall(self.loop, self.values)
+        self._check()
+        return self._built(self._explored([], 0, self._init))
+
+    def learned(self, compiled: Compiled, step: int, state: Sequence[Any]) -> Compiled:
+        """The machine code with the path added that this step takes. Raises `PathError`."""
+        known = compiled.adjoint.paths
+        try:
+            found = self._explored(known, step, state)
+            if len(found) == len(known):
+                raise UnsupportedError(
+                    f"in step {step} of {self.loop.name} a branch hangs on the last digit of a value "
+                    f"({_lines(found[0])})"
+                )
+            return self._built(found)
+        except LateCaptureError:
+            raise
+        except Exception as error:
+            if self.loop.compile is True:
+                raise
+            raise PathError(described(error)) from error
+
+    def forget(self) -> None:
+        """Drop the captures that only the trace has read."""
+        _forget(self.loop, self._n_captures)
+
+    def _built(self, paths: Sequence[Recording]) -> Compiled:
+        adjoint = joined(paths)
+        if len(adjoint.paths) > 1 and any(map(_may_fail, adjoint.joint.equations)):
+            raise UnsupportedError(
+                f"the step of {self.loop.name} branches ({_lines(paths[0])}) and calls Python: all paths would be "
+                "called. Use np.where, or compile=False"
+            )
+        compiled = build(adjoint, shared=self.loop.threads > 1)
+        if self._seen is not None:
+            self._seen.note(self.loop, compiled)
+        return compiled
+
+    def _explored(self, known: Sequence[Recording], step: int, state: Sequence[Any]) -> list[Recording]:
+        """The known paths, and those that some steps from here on take."""
+        paths, n = [*known], self.loop.n_steps or 0
+        ahead = [*range(step, min(step + _AHEAD, n)), *[k for k in (n // 2, n - 1) if k >= step + _AHEAD]]
+        for k in ahead or [0]:
+            found = self._recorded(k, state)
+            if all(found.path != path.path for path in paths):
+                if self._is_new(found):
+                    self._check_repeats(found, k, state)
+                self._check_types(found)
+                paths.append(found)
+            if len(paths) > MOST_PATHS:
+                raise UnsupportedError(
+                    f"the step of {self.loop.name} takes more than {MOST_PATHS} paths through its branches "
+                    f"({_lines(found)}). Use np.where for some of them"
+                )
+            if not found.branches:
+                break
+            state = found.after
+        return paths
+
+    def _recorded(self, k: int, state: Sequence[Any]) -> Recording:
+        loop, captures = self.loop, self.loop.captures
+        n_captures, n_values = len(captures), max(len(captures), len(self.values))
+        if not self._lifting:
+            try:
+                return self._trace(k, state)
+            except DetachedError:  # perhaps because a plain array was indexed with the number of the step
+                if loop.stepping is None:
+                    raise
+                _forget(loop, n_captures)
+                del self.values[n_values:]
+                self._lifting = True
+        return self._trace(k, state)
+
+    def _trace(self, k: int, state: Sequence[Any]) -> Recording:
+        loop, captures, values = self.loop, self.loop.captures, self.values
+
+        def value(position: int) -> Any:
+            while len(values) <= position:
+                values.append(primal(captures.outside[len(values)]))
+            return values[position]
+
+        around = (*active(), *aside(), *(handle.listener for handle in captures.handles))
+
+        def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
+            flat = _lifted_step(loop, k.listener) if self._lifting else loop.step
+            return flat(k, state, inputs, Surroundings(around, read))
+
+        rows = [x[k] if len(x) else np.zeros(t.shape, t.dtype) for x, t in zip(self.xs, self._inputs, strict=True)]
+        return record(
+            step,
+            self._state,
+            self._inputs,
+            lambda position: ArrayType.of(value(position)),
+            lambda: max(len(captures), len(values)),
+            at=Point(k, state, rows, value),
+        )
+
+    # --- what is refused --------------------------------------------------------------------------------------------
+    def _check(self) -> None:
+        loop = self.loop
+        if loop.n_steps is None:
+            raise UnsupportedError("a while loop is not compiled: its condition is Python code")
+        if loop.n_steps > MOST_STEPS:
+            raise UnsupportedError(f"{loop.name} has more than 2**31 steps")
+        for t in (*self._state, *self._inputs):
+            if t.dtype != np.float64:
+                raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
+        self._before = outside(loop.step)
+
+    def _is_new(self, found: Recording) -> bool:
+        """Whether the trace must be seen a second time: nothing like it was built before, or it has left marks."""
+        return bool(found.branches) or not is_built(joined([found])) or self._before != outside(self.loop.step)
+
+    def _check_repeats(self, found: Recording, k: int, state: Sequence[Any]) -> None:
+        """Refuse a step that changes what is outside of it, or that does not do the same a second time."""
+        loop = self.loop
+        between = outside(loop.step)
+        again = self._recorded(k, state)
+        after = outside(loop.step)  # what the first trace has filled, a cache say, may stay as it is
+        changed = sorted(name for name in between.keys() | after.keys() if between.get(name) != after.get(name))
+        if changed:
+            raise UnsupportedError(
+                f"the step of {loop.name} changes {', '.join(changed)}, which it keeps outside of its state: a random "
+                "generator, a counter, a list or an array. Machine code runs no Python; carry it in the state, or draw "
+                "before the loop and pass xs"
+            )
+        if found.path != again.path or found.whole.content() != again.whole.content():
+            raise UnsupportedError(
+                f"the step of {loop.name} did not do the same when it was traced a second time: it reads a random "
+                "generator, a clock or a counter, or an array that it changes"
+            )
+
+    def _check_types(self, found: Recording) -> None:
+        n = len(self._state)
+        types = [a.type if isinstance(a, Var) else ArrayType.of(a.value) for a in found.whole.outputs[:n]]
+        types += found.outputs
+        if types[:n] != self._state or any(t.dtype != np.float64 for t in types):
+            raise UnsupportedError(
+                f"the step of {self.loop.name} returns {', '.join(map(str, types))}: only float64 is compiled"
+            )
+
+
+def _may_fail(equation: Equation) -> bool:
+    """Whether an equation may raise where its path is not taken; rows have harmless indices there."""
+    return kind_of(equation) == "call" and equation.primitive.name != "place_row"
+
+
+def _lines(path: Recording) -> str:
+    """The lines of the branches of a path."""
+    return ", ".join(dict.fromkeys([str(branch.line) for branch in path.branches]))
+
+
+def described(error: Exception) -> str:
+    """An error, and where in the user's code it came up."""
+    frames = [f for f, _ in walk_tb(error.__traceback__) if not f.f_code.co_filename.startswith(_PACKAGE)]
+    where = f" in {basename(frames[-1].f_code.co_filename)}:{frames[-1].f_lineno}" if frames else ""
+    return f"{type(error).__name__}{where}: {error}"
+
+
+def _forget(loop: Loop, n_captures: int) -> None:
+    """Drop the captures that only the trace has read."""
+    captures = loop.captures
+    for handle in captures.handles[n_captures:]:
+        del captures.positions[id(handle)]
+    del captures.handles[n_captures:], captures.outside[n_captures:]
+
+
+# --- arrays that are read by rows ------------------------------------------------------------------------------------
+def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:
+    """The step with traced constants for the plain arrays that it reads; it cannot write into them, nor into the lists
+    and dicts that hold them."""
+    nests: list[tuple[Any, Any]] = []
+
+    def handle(array: np.ndarray) -> Any:
+        constant = tracer.constant(array)
+        constant.version = FROZEN
+        return constant
+
+    assert loop.stepping is not None
+    flat = loop.stepping(lifted(loop.body, handle, nests))
+
+    def step(*given: Any) -> tuple[list[Any], list[Any]]:
+        result = flat(*given)
+        if not all(_same_entries(nest, before) for nest, before in nests):
+            raise UnsupportedError(
+                f"the step of {loop.name} changes a list or a dict, which it keeps outside of its state"
+            )
+        return result
+
+    return step
+
+
+def _same_entries(one: Any, other: Any) -> bool:
+    if len(one) != len(other):
+        return False
+    if isinstance(one, dict):
+        return [*one] == [*other] and all(x is y for x, y in zip(one.values(), other.values(), strict=True))
+    return all(x is y for x, y in zip(one, other, strict=True))
+
+
+# --- steps that were traced before ------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trace:
+    """What a trace has found: the code, which traced values the step captures, the structure of its outputs."""
+
+    compiled: Compiled
+    captured: tuple[int, ...]
+    outputs: tuple[Structure, ...]
+    alive: list[Any]
+
+
+_TRACED: OrderedDict[Any, _Trace] = OrderedDict()
+_MOST_TRACED = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A loop by the key of all that its step depends on."""
+
+    key: Any
+    print: Fingerprint
+
+    def recall(self, loop: Loop, values: list[Any]) -> Compiled:
+        """What the trace would find."""
+        trace = _TRACED[self.key]
+        for position in trace.captured:
+            handle = self.print.traced[position]
+            loop.captures.note(handle, handle)
+            values.append(primal(handle))
+        loop.outputs[:] = trace.outputs
+        return trace.compiled
+
+    def note(self, loop: Loop, compiled: Compiled) -> None:
+        """Remember the trace, if all that it captured stands in the key."""
+        places = {id(handle): position for position, handle in enumerate(self.print.traced)}
+        captured = [places.get(id(handle), -1) for handle in loop.captures.handles]
+        if -1 in captured:
+            return
+        alive = [None if isinstance(x, Traced) else x for x in self.print.alive]
+        _TRACED[self.key] = _Trace(compiled, tuple(captured), tuple(loop.outputs), alive)
+        while len(_TRACED) > _MOST_TRACED:
+            _TRACED.popitem(last=False)
+
+
+def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
+    if loop.body is None:
+        return None
+    found = Fingerprint()
+    try:
+        key = found.of(loop.body)
+    except Unknown:
+        return None
+    types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
+    return _Seen((loop.name, *loop.about, loop.threads > 1, *types, key), found)
