@@ -11,9 +11,9 @@ from tests.codegen.plain import Plain
 from unspool.codegen import field_drive
 from unspool.codegen.arrays import Array, Target, Update
 from unspool.codegen.field_drive import carry_out
-from unspool.codegen.field_step import Place, Places
 from unspool.codegen.fuse import Fusion
 from unspool.codegen.nests import Kernel
+from unspool.codegen.places import Place, Places
 from unspool.codegen.scalars import imported
 from unspool.ir.evaluate import evaluate
 from unspool.ir.program import Program

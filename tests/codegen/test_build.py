@@ -14,7 +14,7 @@ from tests.codegen.test_emit import adjoint_of
 from unspool.adjoint import Adjoint
 from unspool.codegen import build as module
 from unspool.codegen.build import FEW, CompiledFields, CompiledNumbers, build, is_built
-from unspool.codegen.field_step import room
+from unspool.codegen.places import room
 from unspool.errors import UnsupportedError
 
 

@@ -22,7 +22,8 @@ from unspool.codegen import field_drive
 from unspool.codegen.build import CompiledFields, build
 from unspool.codegen.control import MORE, Fields
 from unspool.codegen.field_drive import FieldDrive, driver
-from unspool.codegen.field_step import field_step, room
+from unspool.codegen.field_step import field_step
+from unspool.codegen.places import room
 from unspool.errors import PolicyError, ProgramError
 from unspool.ir.evaluate import evaluate
 from unspool.ir.listener import bind

@@ -16,7 +16,9 @@ from tests.codegen.test_emit import adjoint_of
 from tests.codegen.wave import wave
 from unspool import fori_loop, scan
 from unspool.adjoint.residuals import STATE
-from unspool.codegen.field_step import NEGATED, PASSED, REPLACED, FieldStep, field_step, room
+from unspool.codegen.cotangents import NEGATED, PASSED, REPLACED
+from unspool.codegen.field_step import FieldStep, field_step
+from unspool.codegen.places import room
 from unspool.errors import UnsupportedError
 from unspool.layout import ArrayType
 

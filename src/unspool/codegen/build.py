@@ -10,9 +10,10 @@ from typing import Any
 from unspool.adjoint import Adjoint
 from unspool.codegen.emit import emit
 from unspool.codegen.field_drive import FieldDrive
-from unspool.codegen.field_step import FieldStep, field_step, room
+from unspool.codegen.field_step import FieldStep, field_step
 from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.object_code import ObjectCode, load
+from unspool.codegen.places import room
 from unspool.errors import UnsupportedError
 
 FEW = 512

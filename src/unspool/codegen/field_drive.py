@@ -15,8 +15,8 @@ from unspool.adjoint.residuals import RESIDUAL
 from unspool.codegen import crew
 from unspool.codegen.arrays import Call
 from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields, Trials
-from unspool.codegen.field_step import Place, room
 from unspool.codegen.object_code import ObjectCode, load
+from unspool.codegen.places import Place, room
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.codegen.scalars import where
 from unspool.codegen.shares import CREW

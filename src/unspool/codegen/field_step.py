@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -17,92 +16,24 @@ from unspool.adjoint import Adjoint
 from unspool.adjoint.residuals import NEXT, RESIDUAL, Kept, Split, split
 from unspool.codegen.arrays import Array, Call, Target, Update
 from unspool.codegen.boxes import Lines
+from unspool.codegen.cotangents import PASSED, REPLACED, added_rows, is_injective, outer, passed_on, signed
 from unspool.codegen.fuse import Fusion, kind_of, work
-from unspool.codegen.indices import Shape, size
+from unspool.codegen.indices import Shape
 from unspool.codegen.nests import Kernel
+from unspool.codegen.places import Place, Places, room
 from unspool.codegen.scalars import check_sizes, check_types, imported, where
-from unspool.codegen.shares import CREW, Shares
+from unspool.codegen.shares import Shares
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Atom, Equation, Program, Var
 from unspool.ir.simplify import drop_dead
 from unspool.layout import ArrayType
-from unspool.ops.index import is_basic
 
 GATHERED = 256
 """Rows of two factors that are gathered before their product is added to the cotangent of a matrix."""
 
-_KEPT_TWICE = 2**17  # elements of a matrix
-
 _PER_OPERATION = 1.5e-10  # seconds: of a fused operation on one element
 _PER_CALL, _PER_CALLED_ELEMENT = 5e-6, 5e-8
 _PER_PRODUCT = 2.5e-10
-
-
-_SKEW = 192  # bytes between buffers, so that the same element of two fields is not in the same set of a cache
-
-
-def room(t: ArrayType) -> int:
-    """Bytes of the buffer of an array, which holds float64 whatever the array is."""
-    padded = -(-8 * t.size // 64) * 64 or 64
-    return padded if padded < 4096 else padded + _SKEW
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What an address stands for: ``role`` is capture, const, total, scratch or function; ``key`` says which."""
-
-    role: str
-    key: int | str
-    shape: Shape = ()
-
-
-class Places:
-    """The addresses of a kernel that stay the same from step to step, in the order in which they are asked for."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.places: list[Place] = []
-        self.calls: list[Call] = []
-
-    def place(self, place: Place) -> int:
-        """Where the address stands."""
-        if place not in self.places:
-            self.places.append(place)
-        return self.first + self.places.index(place)
-
-    def scratch(self, name: str, shape: Shape) -> Array:
-        """Memory that a kernel has to itself while it runs."""
-        return Array(name, shape, self.place(Place("scratch", name, shape)))
-
-    def function(self, name: str) -> int:
-        """The place of the address of a library function."""
-        return self.place(Place("function", name))
-
-    def transposed(self, matrix: Array) -> Array | None:
-        """The transpose of a captured matrix, made once in a run."""
-        known = {self.first + k: place for k, place in enumerate(self.places) if place.role == "capture"}
-        if matrix.slot not in known or size(matrix.shape) > _KEPT_TWICE or known[matrix.slot].shape != matrix.shape:
-            return None
-        shape = matrix.shape[::-1]
-        slot = self.place(Place("transposed", known[matrix.slot].key, shape))
-        return Array(f"{matrix.name}_transposed", shape, slot)
-
-    def call(self, call: Call) -> int:
-        """The number of a call of Python."""
-        self.calls.append(call)
-        return len(self.calls) - 1
-
-    def private(self, name: str, shape: Shape) -> Array:
-        """Memory that each thread of a crew has to itself while a kernel runs."""
-        return Array(name, shape, self.place(Place("private", name, shape)))
-
-    def crew(self) -> int:
-        """The first of four places, one after the other, of what the threads of a crew know."""
-        first, *_ = [self.place(Place("crew", name)) for name in CREW]
-        return first
-
-
-PASSED, NEGATED, REPLACED = range(3)
 
 
 @dataclass(slots=True)
@@ -319,12 +250,13 @@ def _consts(program: Program, places: Places, side: str) -> dict[Var, Array]:
 def _reverse(step: FieldStep, places: Places, shared: bool) -> Lines:
     adjoint = step.adjoint
     n_state, n_inputs = len(adjoint.state), len(adjoint.inputs)
-    program, additions = _pass_on(step)
+    cts_of_state = step.split.reverse.inputs[-n_state - len(adjoint.outputs) :][:n_state]
+    program, additions, step.ct_source, step.ct_manner = passed_on(step.split.reverse, cts_of_state)
     outputs = program.outputs
     cts_of_state = program.inputs[len(program.inputs) - n_state - len(adjoint.outputs) :][:n_state]
     producers = {var: equation for equation in program.equations for var in equation.outputs}
-    factors = [_outer(atom, producers) for atom in outputs[n_state + n_inputs :]]
-    added = [_added_rows(atom, producers) for atom in outputs[n_state + n_inputs :]]
+    factors = [outer(atom, producers) for atom in outputs[n_state + n_inputs :]]
+    added = [added_rows(atom, producers) for atom in outputs[n_state + n_inputs :]]
     results = [atom for leaf, atom in enumerate(outputs[:n_state]) if step.ct_source[leaf] < 0]
     results += outputs[n_state : n_state + n_inputs]
     for atom, pair, parts in zip(outputs[n_state + n_inputs :], factors, added, strict=True):
@@ -335,7 +267,7 @@ def _reverse(step: FieldStep, places: Places, shared: bool) -> Lines:
     program = replace(program, outputs=(*results, *indices, *parts_added))
     fusion = Fusion(drop_dead(program), given_vars, results)
     free = [leaf for leaf in range(n_state) if leaf not in step.ct_source]
-    if _is_injective(step.ct_source):
+    if is_injective(step.ct_source):
         for leaf in range(n_state):
             if step.ct_source[leaf] < 0:
                 step.ct_source[leaf] = _replaceable(fusion, outputs[leaf], cts_of_state, free)
@@ -346,10 +278,10 @@ def _reverse(step: FieldStep, places: Places, shared: bool) -> Lines:
     kept = _numbered("u", [kept.var.type for kept in step.kept], slot)
     slot += len(kept)
     cts = [
-        replace(array, sign=f"q{leaf}" if leaf in _signed(step) else "")
+        replace(array, sign=f"q{leaf}" if leaf in signed(step.ct_source, step.ct_manner) else "")
         for leaf, array in enumerate(_numbered("d", adjoint.state, slot))
     ]
-    signs = [f"q{leaf} = float(a[{slot + n_state + leaf}])" for leaf in sorted(_signed(step))]
+    signs = [f"q{leaf} = float(a[{slot + n_state + leaf}])" for leaf in sorted(signed(step.ct_source, step.ct_manner))]
     slot += 2 * n_state
     fresh = [leaf for leaf in range(n_state) if step.ct_source[leaf] < 0]
     new = [Array(f"w{leaf}", adjoint.state[leaf].shape, slot + k) for k, leaf in enumerate(fresh)]
@@ -406,149 +338,6 @@ def _reverse(step: FieldStep, places: Places, shared: bool) -> Lines:
     if after:
         kernel.write(["if row == 0:", *after])
     return _text(step, kernel, [*signs, *before])
-
-
-def _signed(step: FieldStep) -> set[int]:
-    """The leaves whose cotangents may be held with the opposite sign."""
-    found: set[int] = set()
-    for _ in step.source:
-        for leaf, (source, manner) in enumerate(zip(step.ct_source, step.ct_manner, strict=True)):
-            if source >= 0 and (manner == NEGATED or (manner == PASSED and source in found)):
-                found.add(leaf)
-    return found
-
-
-def _is_injective(sources: Sequence[int]) -> bool:
-    taken = [source for source in sources if source >= 0]
-    return len(taken) == len(set(taken))
-
-
-Addition = tuple[int, tuple[Any, ...], Atom, Shape]
-
-
-def _pass_on(step: FieldStep) -> tuple[Program, list[Addition]]:
-    """The program of the way back, without what is done to whole cotangents in their place.
-
-    A cotangent that only gets a small part added keeps its buffer; one that becomes, as it is or negated, the cotangent
-    of another leaf is passed on.
-    """
-    adjoint, program = step.adjoint, step.split.reverse
-    n_state = len(adjoint.state)
-    cts = program.inputs[len(program.inputs) - n_state - len(adjoint.outputs) :][:n_state]
-    for may_add in (True, False):
-        now = dict(enumerate(cts))  # the var that is in the buffer of each leaf
-        equations = [*program.equations]
-        additions: list[Addition] = []
-        places: list[int] = []
-        more = may_add
-        while more:
-            more = False
-            for leaf, var in now.items():
-                found = _small_addition(var, equations, program.outputs)
-                if found is not None:
-                    total, key, part, shape = found
-                    additions.append((leaf, key, part, shape))
-                    places.append(program.equations.index(total))
-                    equations.remove(total)
-                    now[leaf] = total.outputs[0]
-                    more = True
-        step.ct_source, step.ct_manner = [-1] * n_state, [PASSED] * n_state
-        leaf_of = {var: leaf for leaf, var in now.items()}
-        negations = {
-            e.outputs[0]: e.operands[0]
-            for e in equations
-            if e.primitive.name == "negative" and e.operands[0] in leaf_of
-        }
-        for leaf, atom in enumerate(program.outputs[:n_state]):
-            if atom in leaf_of:
-                step.ct_source[leaf] = leaf_of[atom]  # type: ignore[index]
-            elif atom in negations:
-                step.ct_source[leaf], step.ct_manner[leaf] = leaf_of[negations[atom]], NEGATED  # type: ignore[index]
-        touched = {leaf for leaf, *_ in additions}
-        if not additions or (_is_injective(step.ct_source) and not touched & _signed(step)):
-            break
-    additions = [additions[k] for k in np.argsort(places)]  # a part may read what another leaf has got before
-    inputs = tuple([now[cts.index(var)] if var in cts else var for var in program.inputs])
-    return replace(program, inputs=inputs, equations=tuple(equations)), additions
-
-
-def _small_addition(
-    var: Var, equations: list[Equation], outputs: Sequence[Atom]
-) -> tuple[Equation, tuple[Any, ...], Atom, Shape] | None:
-    """The only use of a var, if it adds a part of less than a quarter that can be computed beforehand."""
-    uses = [e for e in equations if var in e.operands]
-    if len(uses) != 1 or var in outputs or uses[0].primitive.name != "add" or uses[0].outputs[0].type != var.type:
-        return None
-    other = next((a for a in uses[0].operands if a != var), var)
-    block = next((e for e in equations if other in e.outputs), None)
-    if block is None or block.primitive.name != "place" or not is_basic(dict(block.params)["index"]):
-        return None
-    if sum(other in e.operands for e in equations) != 1 or other in outputs:
-        return None
-    key = dict(block.params)["index"]
-    shape = np.empty(var.type.shape, "V0")[key].shape
-    if 4 * size(shape) > var.type.size or not _is_elementwise_of_inputs(block.operands[0], equations, var):
-        return None
-    return uses[0], key, block.operands[0], shape
-
-
-def _is_elementwise_of_inputs(atom: Atom, equations: list[Equation], var: Var) -> bool:
-    producers: dict[Atom, Equation] = {result: e for e in equations for result in e.outputs}
-    stack, seen = [atom], set[Atom]()
-    while stack:
-        now = stack.pop()
-        if now == var:
-            return False
-        if now in producers and now not in seen:
-            seen.add(now)
-            if kind_of(producers[now]) not in ("fused", "filled"):
-                return False
-            stack += producers[now].operands
-    return True
-
-
-def _outer(atom: Atom, producers: dict[Var, Equation]) -> tuple[Var, Var] | None:
-    """The two vectors whose outer product an atom is, column and row, if it is one."""
-    if not isinstance(atom, Var) or len(atom.type.shape) != 2 or atom not in producers:
-        return None
-    equation = producers[atom]
-    if equation.primitive.name != "multiply" or not all(isinstance(a, Var) for a in equation.operands):
-        return None
-    m, n = atom.type.shape
-    found: list[Var | None] = [None, None]
-    for operand in equation.operands:
-        assert isinstance(operand, Var)
-        shape = (1,) * (2 - len(operand.type.shape)) + operand.type.shape
-        if shape == (m, 1) and m > 1:
-            found[0] = operand
-        elif shape == (1, n) and n > 1:
-            found[1] = operand
-    column, row = found
-    return None if column is None or row is None else (column, row)
-
-
-def _added_rows(atom: Atom, producers: dict[Var, Equation]) -> list[tuple[Atom, Atom]]:
-    """The parts and indices of which an atom is the sum, if it is nothing but rows at indices in zeros."""
-    found: list[tuple[Atom, Atom]] = []
-    stack = [atom]
-    while stack:
-        equation = producers.get(stack.pop())  # type: ignore[arg-type]
-        name = None if equation is None else equation.primitive.name
-        if equation is not None and name == "add":
-            stack += equation.operands
-        elif equation is not None and name == "place_row" and _is_fused(equation.operands[1], producers):
-            found.append((equation.operands[0], equation.operands[1]))
-        else:
-            return []
-    return found
-
-
-def _is_fused(atom: Atom, producers: dict[Var, Equation]) -> bool:
-    """Whether an index can be computed before anything else."""
-    if not isinstance(atom, Var) or atom not in producers:
-        return True
-    equation = producers[atom]
-    return kind_of(equation) == "fused" and all(_is_fused(a, producers) for a in equation.operands)
 
 
 def _text(step: FieldStep, kernel: Kernel, before: Lines) -> Lines:
