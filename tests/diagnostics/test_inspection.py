@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unspool
-from unspool.errors import DetachedError
+from unspool.errors import DetachedError, InputError, UnsupportedError
 
 
 def test_a_small_step_shows_programs_code_and_what_is_kept() -> None:
@@ -56,3 +56,10 @@ def test_a_step_that_branches_shows_the_path_of_its_first_step() -> None:
 def test_a_step_that_cannot_be_traced_raises() -> None:
     with pytest.raises(DetachedError, match="float"):
         unspool.inspect(lambda i, u: u * float(u[0]), np.ones(2))
+
+
+def test_a_state_that_is_not_made_of_arrays_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match=r"state\[1\] is a random generator"):
+        unspool.inspect(lambda i, s: s, (np.ones(2), np.random.default_rng(0)))
+    with pytest.raises(InputError, match=r"state\['u'\] of inspect is of type str"):
+        unspool.inspect(lambda i, s: s, {"u": "text"})

@@ -14,6 +14,7 @@ from unspool.codegen.build import Compiled, CompiledFields, build, is_built
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Equation, Program, Var
 from unspool.layout import ArrayType
+from unspool.loop_inputs import state_leaves
 from unspool.memory import human_bytes
 from unspool.table import Table, preformatted
 from unspool.tree import flatten
@@ -70,7 +71,12 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
     >>> seen.residual_bytes, "= sin(s0)" in seen.source
     (16, True)
     """
-    leaves, structure = flatten(init)
+    leaves, structure, carried = state_leaves(init, "inspect")
+    if carried is not None:
+        raise UnsupportedError(
+            f"state{carried.paths[0]} is a random generator: a step that draws runs on the tape. Draw before the loop, "
+            "and pass the numbers as xs of scan"
+        )
     arrays = [np.asarray(leaf) for leaf in leaves]
 
     def flat(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
