@@ -30,8 +30,8 @@ def _options(parser: ArgumentParser) -> None:
 
 def _run(chosen: Namespace) -> Outcome:
     from unspool.bench import study
+    from unspool.diagnostics import timeline
     from unspool.diagnostics.report import facts
-    from unspool.diagnostics.timeline import timeline
     from unspool.diagnostics.trade_off import Measured, trade_off
 
     if chosen.out is not None:

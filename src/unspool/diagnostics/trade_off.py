@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from string import ascii_letters
 from typing import Any
 
-from unspool.diagnostics.frontier import Scale, framed
 from unspool.diagnostics.picture import Picture
+from unspool.diagnostics.plan_frontier import Scale, framed
 from unspool.errors import PolicyError
 from unspool.memory import human_bytes
 from unspool.planner import Prediction

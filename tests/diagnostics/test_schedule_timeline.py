@@ -11,8 +11,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from unspool.diagnostics.frontier import frontier
-from unspool.diagnostics.timeline import KINDS, TIERS, Timeline, timeline
+from unspool.diagnostics import frontier
+from unspool.diagnostics.schedule_timeline import KINDS, TIERS, Timeline, timeline
 from unspool.errors import PolicyError, ScheduleError
 from unspool.plan_disk import Disk, choose_with_disk
 from unspool.planner import StepPrices, choose
@@ -188,7 +188,7 @@ def test_without_matplotlib(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["matplotlib"] = None
-from unspool.diagnostics.timeline import timeline
+from unspool.diagnostics import timeline
 from unspool.schedules import Revolve
 picture = timeline(Revolve(2), 8)
 assert picture._repr_html_().startswith("<pre>revolve-2: 8 steps")
