@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from unspool.codegen.build import Compiled, CompiledNumbers
+from unspool.codegen.build import run
 from unspool.codegen.field_drive import FieldDrive
+from unspool.codegen.machine import Compiled, CompiledNumbers
 from unspool.codegen.number_drive import NumberDrive
 from unspool.kernels import State
 from unspool.loop import Loop, Sweep, progress_bar, reported, resident_bytes
@@ -149,7 +150,7 @@ class CompiledSweep:
     def _new_drive(
         self, n: int, xs: Sequence[np.ndarray], tick: Callable[[int], Any] | None = None
     ) -> NumberDrive | FieldDrive:
-        return self._compiled.run(n_steps=n, xs=xs, captures=self.values, tick=tick, threads=self.loop.threads)
+        return run(self._compiled, n_steps=n, xs=xs, captures=self.values, tick=tick, threads=self.loop.threads)
 
     def _planned(self) -> tuple[Schedule, Plan | None]:
         policy = self.loop.schedule

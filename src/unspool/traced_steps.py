@@ -14,9 +14,10 @@ import numpy as np
 from unspool.adjoint import Point, Recording, joined, outside, record
 from unspool.adjoint.fingerprint import Fingerprint, Unknown
 from unspool.closure import LateCaptureError, aside, lifted
-from unspool.codegen.build import Compiled, build, is_built
+from unspool.codegen.build import build, is_built
 from unspool.codegen.fallback import FlatStep, Surroundings
 from unspool.codegen.fuse import kind_of
+from unspool.codegen.machine import Compiled
 from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import DetachedError, UnsupportedError
 from unspool.ir.listener import FROZEN, Traced, active, primal

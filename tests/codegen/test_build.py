@@ -13,7 +13,8 @@ from tests.codegen.plain import Plain
 from tests.codegen.test_emit import adjoint_of
 from unspool.adjoint import Adjoint
 from unspool.codegen import build as module
-from unspool.codegen.build import FEW, CompiledFields, CompiledNumbers, build, is_built
+from unspool.codegen.build import FEW, build, is_built
+from unspool.codegen.machine import CompiledFields, CompiledNumbers
 from unspool.codegen.places import room
 from unspool.errors import UnsupportedError
 

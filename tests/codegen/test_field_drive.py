@@ -19,10 +19,11 @@ from tests.codegen.test_emit import adjoint_of
 from tests.oracles import same_bits
 from unspool.adjoint import Adjoint
 from unspool.codegen import field_drive
-from unspool.codegen.build import CompiledFields, build
+from unspool.codegen.build import build, run
 from unspool.codegen.control import MORE, Fields
 from unspool.codegen.field_drive import FieldDrive, driver
 from unspool.codegen.field_step import field_step
+from unspool.codegen.machine import CompiledFields
 from unspool.codegen.places import room
 from unspool.errors import PolicyError, ProgramError
 from unspool.ir.evaluate import evaluate
@@ -83,7 +84,7 @@ def _xs(n: int) -> np.ndarray:
 
 
 def _drive(n: int, work: int | None = None, compiled: Any = None, **options: Any) -> FieldDrive:
-    drive = (compiled or _machine()).run(n_steps=n, xs=[_xs(n)], captures=[np.float64(0.3), M], **options)
+    drive = run(compiled or _machine(), n_steps=n, xs=[_xs(n)], captures=[np.float64(0.3), M], **options)
     if work is not None:
         drive._work = work
     return drive
@@ -335,7 +336,7 @@ def _failing(where: str, at: int) -> tuple[CompiledFields, list[int]]:
 def test_an_error_in_a_call_of_python_comes_out_as_it_is(schedule: Schedule, where: str, at: int) -> None:
     compiled, calls = _failing(where, at)
     arena.release()
-    drive = compiled.run(n_steps=8, xs=[], captures=[])
+    drive = run(compiled, n_steps=8, xs=[], captures=[])
     drive._work = 3
     with pytest.raises(Boom, match="mine") as caught:  # noqa: PT012
         drive.forward([U], schedule)
@@ -350,7 +351,7 @@ def test_an_error_in_a_call_of_python_comes_out_as_it_is(schedule: Schedule, whe
 @pytest.mark.usefixtures("plain_driver")
 def test_a_singular_matrix_is_a_linalg_error() -> None:
     adjoint = adjoint_of(lambda k, s, x, c: ([np.linalg.solve(c[0] * (k - 3.0), s[0])], []), [U], [np.eye(20)])
-    drive = _plainly(adjoint).run(n_steps=8, xs=[], captures=[np.eye(20)])
+    drive = run(_plainly(adjoint), n_steps=8, xs=[], captures=[np.eye(20)])
     with pytest.raises(np.linalg.LinAlgError, match="Singular"):
         drive.forward([U], Every(2))
     drive.close()
@@ -360,7 +361,7 @@ def test_a_singular_matrix_is_a_linalg_error() -> None:
 def test_a_rule_that_errs_about_a_type_is_found_out() -> None:
     wrong = Primitive("wrong", lambda x: x > 0.5, type_rule=lambda x: x, differentiable=False)
     compiled = _plainly(adjoint_of(lambda k, s, x, c: ([s[0] * 0.5 + bind(wrong, s[0])], []), [U], []))
-    drive = compiled.run(n_steps=2, xs=[], captures=[])
+    drive = run(compiled, n_steps=2, xs=[], captures=[])
     with pytest.raises(ProgramError, match=r"wrong in .*gave b8\[20\], where its type rule says f64\[20\]"):
         drive.forward([U], None)
     drive.close()
@@ -370,7 +371,7 @@ def test_a_rule_that_errs_about_a_type_is_found_out() -> None:
 def test_an_index_outside_of_a_table_names_the_step() -> None:
     compiled = _plainly(adjoint_of(lambda k, s, x, c: ([s[0] * c[0][k]], []), [U], [M]))
     for schedule in (StoreAll(), Every(4), None):
-        drive = compiled.run(n_steps=30, xs=[], captures=[M])
+        drive = run(compiled, n_steps=30, xs=[], captures=[M])
         with pytest.raises(IndexError, match="step 20 of the loop"):
             drive.forward([U], schedule)
         drive.close()

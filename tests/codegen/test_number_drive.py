@@ -9,7 +9,7 @@ import pytest
 
 from tests.codegen.test_emit import adjoint_of, lorenz
 from tests.oracles import same_bits
-from unspool.codegen.build import build
+from unspool.codegen.build import build, run
 from unspool.codegen.number_drive import NumberDrive, driver
 from unspool.errors import PolicyError
 from unspool.schedules import Every, Mixed, Online, Revolve, Schedule, StoreAll, Tier, TwoLevel, Uneven, simulate
@@ -44,7 +44,7 @@ def _rows(n: int) -> np.ndarray:
 
 
 def _drive(n: int, work: int | None = None, **options: Any) -> NumberDrive:
-    drive = build(ADJOINT).run(n_steps=n, xs=[_rows(n)], captures=[P], **options)
+    drive = run(build(ADJOINT), n_steps=n, xs=[_rows(n)], captures=[P], **options)
     assert isinstance(drive, NumberDrive)
     if work is not None:
         drive._work = work

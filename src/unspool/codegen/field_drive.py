@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from unspool.adjoint.residuals import RESIDUAL
 from unspool.codegen import crew
 from unspool.codegen.arrays import Call
 from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields, Trials
+from unspool.codegen.machine import CompiledFields
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.places import Place, room
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
@@ -25,9 +26,6 @@ from unspool.ir.program import Literal
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
 from unspool.stores import arena
-
-if TYPE_CHECKING:
-    from unspool.codegen.build import CompiledFields
 
 _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05

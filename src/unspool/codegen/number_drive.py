@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from unspool.codegen.control import DONE, TIME, Numbers
+from unspool.codegen.machine import CompiledNumbers
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.rows import ADVANCE, Batch, all_batches, steps_between
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
 from unspool.stores import arena
-
-if TYPE_CHECKING:
-    from unspool.codegen.build import CompiledNumbers
 
 _NANOSECONDS = 1.5  # of one statement, about
 _SLICE_SECONDS = 0.05

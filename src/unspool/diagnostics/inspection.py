@@ -10,7 +10,8 @@ import numpy as np
 
 from unspool.adjoint import Adjoint, Point, joined, record
 from unspool.adjoint.residuals import NEXT, STATE
-from unspool.codegen.build import Compiled, CompiledFields, build, is_built
+from unspool.codegen.build import build, is_built
+from unspool.codegen.machine import Compiled, CompiledFields
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Equation, Program, Var
 from unspool.layout import ArrayType
