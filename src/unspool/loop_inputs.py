@@ -66,7 +66,7 @@ def as_number(value: Any, name: str) -> int:
 def state_leaves(nest: Any, name: str) -> tuple[list[Any], Structure, Carried | None]:
     """The leaves of an initial state, its structure, and the random generators in it, for which arrays stand."""
     leaves, structure = flatten(nest)
-    paths = list(structure.paths())
+    paths = structure.paths()
     carried = Carried.of(leaves, paths, name)
     if carried is not None:
         leaves = carried.closed(leaves, "")

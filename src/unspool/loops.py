@@ -355,7 +355,7 @@ def _loop(
         stepping(body),
         n_steps,
         as_policy(policy, memory),
-        tuple(structure.paths()),
+        structure.paths(),
         noted,
         condition,
         progress,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,14 +55,9 @@ class Structure:
             return self.kind(*parts)
         return self.kind(parts)
 
-    def paths(self, prefix: str = "") -> Iterator[str]:
+    def paths(self) -> tuple[str, ...]:
         """Where each leaf stands, as one would write it in Python: ``[0]['u']``."""
-        if self.kind is Structure:
-            yield prefix
-        names = self.keys or range(len(self.children))
-        for name, child in zip(names, self.children, strict=True):
-            attribute = self.keys and self.kind is not dict
-            yield from child.paths(f"{prefix}.{name}" if attribute else f"{prefix}[{name!r}]")
+        return _paths(self)
 
     def __str__(self) -> str:
         parts = [str(child) for child in self.children]
@@ -76,6 +72,18 @@ class Structure:
         if self.kind is tuple:
             return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
         return f"{self.kind.__name__}({', '.join(parts)})"
+
+
+@lru_cache(256)
+def _paths(structure: Structure) -> tuple[str, ...]:
+    if structure.kind is Structure:
+        return ("",)
+    names = structure.keys or range(len(structure.children))
+    found: list[str] = []
+    for name, child in zip(names, structure.children, strict=True):
+        part = f".{name}" if structure.keys and structure.kind is not dict else f"[{name!r}]"
+        found += [part + rest for rest in _paths(child)]
+    return tuple(found)
 
 
 LEAF = Structure(Structure, (), (), 1)

@@ -238,7 +238,7 @@ class _Noting(Ear):
                 value.node.name = name
         elif isinstance(value, list | tuple | dict) and len(value) <= _MOST_PLACES:
             leaves, structure = flatten(value)
-            for leaf, path in zip(leaves, structure.paths(name), strict=True):
+            for leaf, path in zip(leaves, [name + path for path in structure.paths()], strict=True):
                 if isinstance(leaf, Traced):
                     self._name(path, leaf)
 
