@@ -30,7 +30,7 @@ from benchmarks.problems.problem import difference
 from benchmarks.rivals.hand import by_hand
 from unspool.schedules import Every, Revolve, Schedule, StoreAll
 
-SAMPLE = 2e-3
+SAMPLE = 2e-2
 """A call that is shorter than so many seconds is repeated until it is not."""
 
 CHOICE, FINALISTS = 3, 3
