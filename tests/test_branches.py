@@ -13,7 +13,7 @@ import unspool.loop
 from tests.oracles import same_bits
 from unspool import fori_loop, grad, hvp, jvp, scan, value_and_grad
 from unspool.adjoint import joined, record
-from unspool.errors import DetachedError, PolicyError, UnsupportedError
+from unspool.errors import DetachedError, UnsupportedError
 from unspool.layout import ArrayType
 from unspool.traced_steps import TracedSteps
 
@@ -33,7 +33,7 @@ def _parity(i: Any, u: Any, a: Any) -> Any:
 def _state(i: Any, u: Any, a: Any) -> Any:
     if np.max(u) > 1.4:
         return u * 0.99
-    if u.flat[0] < 0.1 if isinstance(u, np.ndarray) else np.ravel(u)[0] < 0.1:
+    if np.ravel(u)[0] < 0.1:
         return u + a
     return u - 0.01 * u**2
 
@@ -231,7 +231,7 @@ def test_paths_that_cannot_be_learned_late_run_on_the_tape(monkeypatch: pytest.M
         grad(lambda u: loss(u, compile=True))(NUMBERS)
     with unspool.observe() as log:
         found = value_and_grad(loss)(NUMBERS)
-    assert "calls Python" in (log[0].not_compiled or log[-1].not_compiled or "")
+    assert ["calls Python" in (report.not_compiled or "") for report in log] == [True]
     assert same_bits([*found], [*value_and_grad(lambda u: loss(u, compile=False))(NUMBERS)])
     assert same_bits([loss(NUMBERS)], [loss(NUMBERS, compile=False)])
 
@@ -265,8 +265,6 @@ def test_a_budget_holds_for_a_step_that_branches() -> None:
         )
     assert log[0].compiled
     assert log[0].peak_bytes <= log[0].predicted_peak_bytes <= 200_000
-    with pytest.raises(PolicyError):
-        fori_loop(0, -1, lambda i, u: u, NUMBERS)
 
 
 # --- drawn steps ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from unspool.codegen.number_drive import NumberDrive
 from unspool.kernels import State
 from unspool.loop import Loop, Sweep, progress_bar, reported, resident_bytes
 from unspool.memory import as_bytes
-from unspool.observers import LoopReport
+from unspool.observers import LoopReport, logs
 from unspool.planner import NEAR_BYTES, Auto, Plan, StepPrices, check_budget, choose, store_all
 from unspool.probe import SMALL, at_once, distant_seconds, touch_seconds
 from unspool.schedules import Schedule
@@ -57,6 +57,8 @@ class CompiledSweep:
         try:
             final, ys = self._swept(self._scheduled)
         except PathError as error:
+            for log in logs():
+                log[:] = [report for report in log if report is not self._report]
             self._instead = Sweep(self.loop, self.init, self.xs, list(self.values), not_compiled=str(error))
             return self._instead.forward()
         return tuple(x if x.ndim else x[()] for x in final), ys
