@@ -258,6 +258,15 @@ def test_a_branch_on_what_never_changes_is_no_branch() -> None:
     assert not joined([found]).watched
 
 
+def test_a_branch_on_what_never_changes_does_not_hide_that_others_have_no_value() -> None:
+    def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
+        weights = k.listener.constant(np.ones(3))
+        return [state[0] if np.sum(weights) > 2.0 and state[0][0] > 0 else -state[0]], []
+
+    with pytest.raises(DetachedError, match="branch on the value"):
+        record(step, [ArrayType.of(NUMBERS)], [], lambda j: ArrayType.of(NUMBERS), lambda: 0)
+
+
 def test_a_budget_holds_for_a_step_that_branches() -> None:
     with unspool.observe() as log:
         grad(lambda u: np.sum(fori_loop(0, N, lambda i, u: _parity(i, u, 0.7), u, memory="200 kB", compile=True)))(

@@ -48,22 +48,20 @@ class CompiledSweep:
 
     def plainly(self) -> tuple[State, list[np.ndarray]]:
         """The final state and the outputs, without a way back. Raises `PathError` where a path cannot be learned."""
-        final, ys = self._swept(lambda: None)
-        return tuple(x if x.ndim else x[()] for x in final), ys
+        return self._swept(lambda: None)
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
         self._rss = resident_bytes()
         try:
-            final, ys = self._swept(self._scheduled)
+            return self._swept(self._scheduled)
         except PathError as error:
             for log in logs():
                 log[:] = [report for report in log if report is not self._report]
             self._instead = Sweep(self.loop, self.init, self.xs, list(self.values), not_compiled=str(error))
             return self._instead.forward()
-        return tuple(x if x.ndim else x[()] for x in final), ys
 
-    def _swept(self, scheduled: Callable[[], Schedule | None]) -> tuple[list[Any], list[np.ndarray]]:
+    def _swept(self, scheduled: Callable[[], Schedule | None]) -> tuple[State, list[np.ndarray]]:
         """Run to the turn, as often as new paths are found."""
         while True:
             schedule = scheduled()
@@ -82,20 +80,20 @@ class CompiledSweep:
             if unseen < 0:
                 if schedule is None:
                     self.close()
-                return final[: len(self.init)], ys
+                return tuple(x if x.ndim else x[()] for x in final[: len(self.init)]), ys
             self.close()
             try:
-                self._compiled = self._steps.learned(self._compiled, *self._state_at(unseen))
+                self._compiled = self._steps.learned(self._compiled, unseen, self._state_at(unseen))
             except Exception as error:
                 if self.loop.compile is True:
                     _note(error, self.loop)
                 raise
 
-    def _state_at(self, step: int) -> tuple[int, list[Any]]:
-        """The number of a step and the state before it."""
+    def _state_at(self, step: int) -> list[Any]:
+        """The state before a step."""
         drive = self._new_drive(step, [x[:step] for x in self.xs])
         try:
-            return step, drive.forward(self._start(), None)[0][: len(self.init)]
+            return drive.forward(self._start(), None)[0][: len(self.init)]
         finally:
             drive.close()
 

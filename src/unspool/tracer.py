@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import DetachedError, InputError
+from unspool.errors import InputError
 from unspool.ir.listener import CLOSED, Listener, Scope, Traced, bind, fresh, listening, resolve
 from unspool.ir.primitive import Primitive
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
@@ -112,25 +112,22 @@ class Tracer(Listener):
                 f"the truth value of an array of shape {traced.shape} is ambiguous: use np.any(x) or np.all(x)"
             )
         condition: Var = fresh(traced).node
-        before = self._before(condition)
-        if not self.inputs.isdisjoint(before):
-            if not self.samples:
-                raise DetachedError(
-                    f"a Python branch on the value of a traced array of shape {traced.shape}, of which only the type "
-                    "is known here. Use np.where, or leave the branch to a loop, which has the value."
-                )
-            taken = bool(self.sample(condition))
+        needed = self._before(condition)
+        inputs = self.inputs & needed
+        if not inputs <= self.samples.keys():
+            return super().truth(traced)
+        taken = bool(self._sampled(condition, needed))
+        if inputs:
             self.branches.append(Branch(condition, taken, len(self.equations), user_line()))
-            return taken
-        return bool(self.sample(condition))
+        return taken
 
     def sample(self, atom: Atom) -> Any:
         """The value of an atom for the samples of the inputs."""
-        if isinstance(atom, Literal):
-            return atom.value
+        return atom.value if isinstance(atom, Literal) else self._sampled(atom, self._before(atom))
+
+    def _sampled(self, atom: Atom, needed: set[Atom]) -> Any:
         known = self.samples
         known |= {var: value for var, value in self.consts if var not in known}
-        needed = self._before(atom)
         with np.errstate(all="ignore"):
             for equation in self.equations:
                 if needed.isdisjoint(equation.outputs) or equation.outputs[0] in known:

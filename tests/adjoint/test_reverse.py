@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.adjoint.steps import LINES, SHAPES, make_step, state_of
 from tests.oracles import same_bits
 from unspool import vjp
-from unspool.adjoint import Adjoint, differentiate
+from unspool.adjoint import Adjoint, joined, record
 from unspool.errors import DetachedError, StateError
 from unspool.ir.evaluate import evaluate
 from unspool.ir.verify import verify
@@ -28,13 +28,8 @@ def _adjoint(step: Any, state: list[Any], inputs: list[Any] = [], captures: list
     def flat(k: Any, new: list[Any], rows: list[Any], read: Any) -> Any:
         return step(k, new, rows, [read(j) for j in range(len(captures))])
 
-    return differentiate(
-        flat,
-        [*map(ArrayType.of, state)],
-        [*map(ArrayType.of, inputs)],
-        lambda j: ArrayType.of(captures[j]),
-        lambda: len(captures),
-    )
+    types = [[*map(ArrayType.of, group)] for group in (state, inputs)]
+    return joined([record(flat, *types, lambda j: ArrayType.of(captures[j]), lambda: len(captures))])
 
 
 def _compare(step: Any, state: list[Any], inputs: list[Any], captures: list[Any], k: int = 3) -> Adjoint:
@@ -212,7 +207,7 @@ def test_captures_are_numbered_as_they_are_asked_for_in_any_order(order: list[in
             factor = factor * np.sum(read(j))
         return [state[0] * factor], []
 
-    adjoint = differentiate(step, [ArrayType.of(X)], [], lambda j: ArrayType.of(values[j]), lambda: 3)
+    adjoint = joined([record(step, [ArrayType.of(X)], [], lambda j: ArrayType.of(values[j]), lambda: 3)])
     assert [str(t) for t in adjoint.captures] == ["f64[]", "f64[2]", "f64[1, 1]"]
     back = evaluate(adjoint.reverse, np.int64(0), X, *values, np.ones(2))
     totals = [np.sum(v) for v in values]

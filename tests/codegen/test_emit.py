@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.codegen.plain import Plain
-from unspool.adjoint import Adjoint, differentiate
+from unspool.adjoint import Adjoint, joined, record
 from unspool.codegen.control import Numbers
 from unspool.codegen.emit import emit
 from unspool.errors import UnsupportedError
@@ -30,7 +30,7 @@ def adjoint_of(step: Any, state: list[Any], captures: list[Any], inputs: list[An
         return step(k, new, rows, [read(j) for j in range(len(captures))])
 
     types = [[*map(ArrayType.of, group)] for group in (state, inputs)]
-    return differentiate(flat, *types, lambda j: ArrayType.of(captures[j]), lambda: len(captures))
+    return joined([record(flat, *types, lambda j: ArrayType.of(captures[j]), lambda: len(captures))])
 
 
 def _slope(u: Any, p: Any) -> Any:

@@ -2,6 +2,6 @@
 
 from unspool.adjoint.outside import outside
 from unspool.adjoint.paths import joined
-from unspool.adjoint.reverse import Adjoint, Point, Recording, assemble, differentiate, record
+from unspool.adjoint.reverse import Adjoint, Point, Recording, record
 
-__all__ = ["Adjoint", "Point", "Recording", "assemble", "differentiate", "joined", "outside", "record"]
+__all__ = ["Adjoint", "Point", "Recording", "joined", "outside", "record"]

@@ -85,20 +85,6 @@ class Adjoint:
     watched: bool = False
 
 
-def differentiate(
-    step: FlatFunction,
-    state: Sequence[ArrayType],
-    inputs: Sequence[ArrayType],
-    capture_type: Callable[[int], ArrayType],
-    n_captures: Callable[[], int],
-) -> Adjoint:
-    """Trace the step and its way back. Whatever the tracer refuses (a branch on a value, ``float(x)``) is raised.
-
-    ``capture_type(j)`` is asked when the step first reads capture j; there are ``n_captures()`` of them in the end.
-    """
-    return assemble(record(step, state, inputs, capture_type, n_captures))
-
-
 def record(
     step: FlatFunction,
     state: Sequence[ArrayType],
@@ -108,7 +94,11 @@ def record(
     *,
     at: Point | None = None,
 ) -> Recording:
-    """The trace of the step and its way back; where it branches, along the path that it takes at a point."""
+    """The trace of the step and its way back; where it branches, along the path that it takes at a point.
+
+    ``capture_type(j)`` is asked when the step first reads capture j; there are ``n_captures()`` of them in the end.
+    Whatever the tracer refuses (``float(x)``, a branch on a value without a point) is raised.
+    """
     tracer, tape = Tracer(), Tape()
     captured: dict[int, tuple[Any, Any]] = {}
 

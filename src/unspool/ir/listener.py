@@ -86,8 +86,11 @@ class Listener(ABC):
         """A handle on a value without a derivative, into which traced values can be written."""
 
     def truth(self, traced: Any) -> bool:
-        """Which way a Python branch goes on a value of which only the type is known."""
-        raise NotImplementedError
+        """Which way a Python branch goes on a value of which only the type is known; refused where nobody has it."""
+        raise DetachedError(
+            f"a Python branch on the value of a traced array of shape {traced.shape}, of which only the type is known "
+            "here. Use np.where, or leave the branch to a loop, which has the value."
+        )
 
     def write(self, handle: Traced, index: tuple[Any, ...], value: Any, *, add: bool) -> bool:
         """Overwrite a part of an array where it lies, or add to it; False where a pure store has to do it."""
