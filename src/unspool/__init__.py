@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unspool.backward import recording
     from unspool.diagnostics.inspection import inspect
     from unspool.diagnostics.report import observe
+    from unspool.jit import jit
     from unspool.loops import checkpoint, fori_loop, plan, scan, while_loop
     from unspool.schedules import Every, Online, Revolve, Schedule, StoreAll, simulate
     from unspool.segments import mark
@@ -40,6 +41,7 @@ __all__ = [
     "hvp",
     "inspect",
     "jacobian",
+    "jit",
     "jvp",
     "mark",
     "numpy",
@@ -59,6 +61,7 @@ _ON_DEMAND = {  # imported when they are asked for: an import of the tape alone 
     "unspool.backward": ("recording",),
     "unspool.diagnostics.inspection": ("inspect",),
     "unspool.diagnostics.report": ("observe",),
+    "unspool.jit": ("jit",),
     "unspool.loops": ("checkpoint", "fori_loop", "plan", "scan", "while_loop"),
     "unspool.schedules": ("Every", "Online", "Revolve", "Schedule", "StoreAll", "simulate"),
     "unspool.segments": ("mark",),

@@ -35,11 +35,20 @@ class CompiledSweep:
     learned runs on the tape.
     """
 
-    def __init__(self, steps: TracedSteps, compiled: Compiled, *, init: State, xs: Sequence[np.ndarray]) -> None:
-        assert steps.loop.n_steps is not None
-        self.loop, self.init, self.xs, self.values = steps.loop, init, tuple(xs), steps.values
+    def __init__(
+        self,
+        loop: Loop,
+        compiled: Compiled,
+        *,
+        init: State,
+        xs: Sequence[np.ndarray],
+        values: Sequence[Any],
+        steps: TracedSteps | None = None,
+    ) -> None:
+        assert loop.n_steps is not None
+        self.loop, self.init, self.xs, self.values = loop, init, tuple(xs), values
         self._steps, self._compiled = steps, compiled
-        self._n = steps.loop.n_steps
+        self._n = loop.n_steps
         self._drive: NumberDrive | FieldDrive | None = None
         self._instead: Sweep | None = None
         self._report: LoopReport | None = None
@@ -82,6 +91,7 @@ class CompiledSweep:
                     self.close()
                 return tuple(x if x.ndim else x[()] for x in final[: len(self.init)]), ys
             self.close()
+            assert self._steps is not None
             try:
                 self._compiled = self._steps.learned(self._compiled, unseen, self._state_at(unseen))
             except Exception as error:
@@ -220,7 +230,7 @@ def machine_code(
             raise
         steps.forget()
         return None, described(error)
-    return CompiledSweep(steps, compiled, init=init, xs=xs), None
+    return CompiledSweep(loop, compiled, init=init, xs=xs, values=steps.values, steps=steps), None
 
 
 def _note(error: Exception, loop: Loop) -> None:

@@ -40,10 +40,16 @@ class PathError(UnsupportedError):
 
 
 class TracedSteps:
-    """The steps of a loop: traced along the paths that they take, and compiled."""
+    """The steps of a loop: traced along the paths that they take, and compiled.
 
-    def __init__(self, loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> None:
+    Where ``only_types`` of state, xs and values are given, a step cannot branch.
+    """
+
+    def __init__(
+        self, loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any], *, only_types: bool = False
+    ) -> None:
         self.loop, self.xs, self.values = loop, xs, [*values]
+        self._only_types = only_types
         self._init, self._n_captures = init, len(loop.captures)
         self._seen = _seen(loop, init, xs) if not values and not self._n_captures else None
         self._lifting = False
@@ -142,14 +148,17 @@ class TracedSteps:
             flat = _lifted_step(loop, k.listener) if self._lifting else loop.step
             return flat(k, state, inputs, Surroundings(around, read))
 
-        rows = [x[k] if len(x) else np.zeros(t.shape, t.dtype) for x, t in zip(self.xs, self._inputs, strict=True)]
+        at = None
+        if not self._only_types:
+            rows = [x[k] if len(x) else np.zeros(t.shape, t.dtype) for x, t in zip(self.xs, self._inputs, strict=True)]
+            at = Point(k, state, rows, value)
         return record(
             step,
             self._state,
             self._inputs,
             lambda position: ArrayType.of(value(position)),
             lambda: max(len(captures), len(values)),
-            at=Point(k, state, rows, value),
+            at=at,
         )
 
     # --- what is refused --------------------------------------------------------------------------------------------

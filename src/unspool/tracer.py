@@ -33,13 +33,18 @@ class Branch:
 class Tracer(Listener):
     """Listens to types: the value of a variable is its `ArrayType`, its node is the `Var` that names it.
 
-    A Python branch on a value goes the way that it goes for the ``samples`` of the inputs, if they have any.
+    A Python branch on a value goes the way that it goes for the ``samples`` of the inputs, if they have any. A loop
+    becomes one equation if the tracer ``keeps_loops``, and is written out otherwise.
     """
 
-    __slots__ = ("branches", "consts", "equations", "inputs", "level", "n_vars", "recording", "samples", "scope")
+    __slots__ = (
+        *("branches", "consts", "equations", "inputs", "keeps_loops"),
+        *("level", "n_vars", "recording", "samples", "scope"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_loops: bool = False) -> None:
         self.level = 0
+        self.keeps_loops = keeps_loops
         self.scope: Scope | None = None
         self.recording = True
         self.equations: list[Equation] = []

@@ -21,7 +21,7 @@ from unspool.ir.listener import CLOSED, FROZEN, Listener, Scope, Traced, bind, f
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.loop import Loop
-from unspool.loop_rules import loop_primitive, loop_vjp_primitive
+from unspool.loop_primitives import loop_primitive, loop_vjp_primitive
 from unspool.planner import Auto
 from unspool.schedules import Online, Revolve
 from unspool.source_line import user_line

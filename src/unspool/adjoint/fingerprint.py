@@ -100,7 +100,7 @@ class Fingerprint:
                 raise Unknown
             return "by identity", id(function)
         code = function.__code__
-        names = _names(code)
+        names = names_in(code)
         if _LOOKING.intersection(names):
             raise Unknown
         self.alive.append(code)  # another function may get this one's
@@ -150,12 +150,12 @@ def _package(value: Any) -> str:
 
 
 @lru_cache(512)
-def _names(code: CodeType) -> tuple[str, ...]:
+def names_in(code: CodeType) -> tuple[str, ...]:
     """The global and attribute names in some code; a function that imports is taken for one that looks for itself."""
     found = [*code.co_names]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found += _names(constant)
+            found += names_in(constant)
     if any(instruction.opname == "IMPORT_NAME" for instruction in dis.get_instructions(code)):
         found.append("__import__")
     return tuple(dict.fromkeys(found))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from threading import Lock
 from typing import Any
+
+import numpy as np
 
 from unspool.adjoint import Adjoint
 from unspool.codegen.emit import emit
@@ -15,6 +20,8 @@ from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.object_code import load
 from unspool.codegen.places import room
 from unspool.errors import UnsupportedError
+from unspool.ir.program import Program, Var
+from unspool.layout import ArrayType
 
 FEW = 512
 """Steps whose state, inputs and captures are more numbers than that are not even tried as numbers with names."""
@@ -43,14 +50,42 @@ def build(adjoint: Adjoint, *, shared: bool = False) -> Compiled:
         return _BUILT[content]
 
 
-def _numbers(adjoint: Adjoint) -> CompiledNumbers | None:
+def build_function(program: Program) -> Compiled:
+    """The machine code of a program that has no way back: that of a step without a state, whose captures are the inputs
+    and whose outputs are the outputs. Raises `UnsupportedError`."""
+    numbers = count(1 + max([-1, *[var.number for var in _vars(program)]]))
+    step = Var(next(numbers), ArrayType(np.dtype(np.int64), ()))
+    captures = tuple([var.type for var in program.inputs])
+    outputs = tuple([a.type if isinstance(a, Var) else ArrayType.of(a.value) for a in program.outputs])
+    cts = tuple([Var(next(numbers), t) for t in outputs])
+    nothing = tuple([(Var(next(numbers), t), np.zeros(t.shape, t.dtype)) for t in captures])
+    advance = replace(program, inputs=(step, *program.inputs))
+    reverse = Program((*advance.inputs, *cts), nothing, (), tuple([var for var, _ in nothing]))
+    joint = replace(
+        program,
+        inputs=reverse.inputs,
+        consts=(*program.consts, *nothing),
+        outputs=(*program.outputs, *reverse.outputs),
+    )
+    adjoint = Adjoint(joint, advance, reverse, (), (), captures, outputs, b"")
+    return _numbers(adjoint, only_forward=True) or _fields(adjoint, shared=False)
+
+
+def _vars(program: Program) -> Iterator[Var]:
+    yield from program.inputs
+    yield from [var for var, _ in program.consts]
+    for equation in program.equations:
+        yield from equation.outputs
+
+
+def _numbers(adjoint: Adjoint, *, only_forward: bool = False) -> CompiledNumbers | None:
     if sum(t.size for t in (*adjoint.state, *adjoint.inputs, *adjoint.captures)) > FEW:
         return None
     try:
         source = emit(adjoint)
     except UnsupportedError:
         return None
-    code = load(source, ["advance", "record", "reverse"])
+    code = load(source, ["advance"] if only_forward else ["advance", "record", "reverse"])
     return CompiledNumbers(adjoint, source, code, sum(t.nbytes for t in adjoint.state), source.count(" = "))
 
 

@@ -26,6 +26,13 @@ class Numbers:
     LENGTH = 25
 
 
+class Lines:
+    """The lines of a script: a verb, and the words that follow it."""
+
+    COPY, CALL, DRIVE, ZERO = range(4)
+    WORDS = 7
+
+
 class Crew:
     """The block that the threads of a crew share; what changes often stands in cache lines of its own."""
 

@@ -62,7 +62,8 @@ def carry(c: Any, verb: int, step: int) -> None:
             c[DEPTH] = c[DEPTH] - 1
 
 
-def drive(c: Any) -> int:
+@njit
+def carry_out(c: Any) -> int:
     """Carry out rows from c[FIRST] on until they are done (0) or the time is up (1)."""
     rows = field(c[ROWS], "i64[:, 3]", 64)
     left = c[WORK]
@@ -86,3 +87,8 @@ def drive(c: Any) -> int:
         c[FIRST] = c[FIRST] + 1
         c[WITHIN] = 0
     return 0
+
+
+def drive(c: Any) -> int:
+    """The same, to be called from Python."""
+    return carry_out(c)

@@ -80,7 +80,8 @@ class Primitive:
     ``elementwise`` marks the functions for which ``plain`` matters.
     ``put(base, part, **params)`` writes a part back, for primitives whose result NumPy returns as a view.
     ``record(values, wanted) -> (y, pull)`` and ``push(values, tangents) -> (y, tangent)`` take the place of evaluation
-    and rule together, for operations that are functions of the user (loops, custom rules).
+    and rule together, for operations that are functions of the user (loops, custom rules). Those of equal ``digest``
+    do the same.
     ``samples()`` yields (args, params) for the contract tests. ``note`` is what the function table says of it.
     """
 
@@ -98,6 +99,7 @@ class Primitive:
     emit: str | None = None
     samples: Callable[[], Any] | None = None
     note: str = ""
+    digest: str = ""
     pulls: dict[tuple[int, int, bool], Pull] = field(default_factory=dict, repr=False)
 
     def pull_for(self, wanted: int, n: int, plain: bool) -> Pull:

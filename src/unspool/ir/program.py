@@ -84,7 +84,7 @@ class Equation:
         """The equation as text, in which functions of the user are told apart by more than their names."""
         primitive = self.primitive
         own = primitive.record is not None or primitive.push is not None
-        name = f"{primitive.name}@{id(primitive)}" if own else primitive.name
+        name = f"{primitive.name}@{primitive.digest or id(primitive)}" if own else primitive.name
         operands = " ".join([atom.content() for atom in self.operands])
         results = " ".join([f"{var} {var.type}" for var in self.outputs])
         return f"{results} = {name} {operands} {freeze(dict(self.params)) if self.params else ''}"
