@@ -516,3 +516,47 @@ def test_a_schedule_runs_from_where_the_last_call_left_the_buffers() -> None:
         for policy in ("revolve-2", "none"):
             again = _flat(lambda u, p, n=n, q=policy: _shared(u, p, n, compile=True, policy=q), ARGS)
             assert same_bits(again, fresh[n, policy])
+
+
+# --- loops in a step that are too long to be written out ---------------------------------------------------------------
+def poisson(b: Any, n: int = 70, **how: Any) -> Any:
+    """Some steps of Jacobi's method, in one dimension."""
+
+    def better(i, u):
+        new = np.zeros_like(u)
+        new[1:-1] = 0.5 * (u[2:] + u[:-2] + b[1:-1])
+        return new
+
+    return unspool.fori_loop(0, n, better, np.zeros_like(b), **how)
+
+
+def projected(k: Any, u: Any, inner: str = "none", **how: Any) -> Any:
+    return np.sum(unspool.fori_loop(0, 6, lambda i, u: u + 0.01 * poisson(k * np.sin(u), policy=inner), u, **how) ** 2)
+
+
+@pytest.mark.parametrize("policy", ["none", "revolve-2"])
+@pytest.mark.parametrize("inner", ["none", "every-9"])
+def test_a_long_loop_in_a_step(policy: str, inner: str) -> None:
+    u = np.linspace(0.0, 1.0, 40)
+    gradient = unspool.value_and_grad(projected, argnums=(0, 1))
+    with unspool.observe() as log:
+        value, (dk, du) = gradient(0.5, u, inner, policy=policy, compile=True)
+    expected, (dk_tape, du_tape) = gradient(0.5, u, inner, policy=policy, compile=False)
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    np.testing.assert_allclose(dk, dk_tape, rtol=1e-12)
+    np.testing.assert_allclose(du, du_tape, rtol=1e-12)
+    outer, first = log[0], log[1]
+    assert outer.compiled
+    assert first.compiled
+    assert first.peak_bytes == first.predicted_peak_bytes
+    assert outer.peak_bytes == outer.predicted_peak_bytes > first.peak_bytes
+
+
+def test_second_derivatives_through_a_long_loop_in_a_step() -> None:
+    u, v = np.linspace(0.0, 1.0, 12), np.cos(np.arange(12.0))
+
+    def f(u: Any, **how: Any) -> Any:
+        return projected(0.5, u, **how)
+
+    compiled = unspool.hvp(lambda u: f(u, compile=True))(u, v)
+    np.testing.assert_allclose(compiled, unspool.hvp(lambda u: f(u, compile=False))(u, v), rtol=1e-11)

@@ -8,7 +8,7 @@ the end is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -28,6 +28,7 @@ _LIBRARIES = frozenset(["numpy", "scipy", "math", "cmath", "operator", "functool
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), np.generic, np.dtype, slice, range, type(Ellipsis))
 _MOST_THINGS = 5000
 _CLASS_PARTS = (FunctionType, property, staticmethod, classmethod)
+_CLASS_VALUES = (*_ATOMS, np.ndarray, list, tuple, dict, set)
 _LOOKING = frozenset(["globals", "locals", "vars", "eval", "exec", "__import__", "open", "input"])
 """Names by which a function gets at what no name in its code stands for."""
 
@@ -40,9 +41,9 @@ class Guards:
     """What a function depends on: places and what was in them. Raises `InputError` where that cannot be told."""
 
     cells: list[tuple[CellType, Any]] = field(default_factory=list)
-    names: list[tuple[dict[str, Any], str, Any]] = field(default_factory=list)
+    names: list[tuple[Mapping[str, Any], str, Any]] = field(default_factory=list)
     functions: list[tuple[FunctionType, CodeType, Any, Any]] = field(default_factory=list)
-    lists: list[tuple[list[Any], list[Any]]] = field(default_factory=list)
+    lists: list[tuple[list[Any] | set[Any], list[Any]]] = field(default_factory=list)
     slots: list[tuple[Any, str, Any]] = field(default_factory=list)
     dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = field(default_factory=list)
     small: list[tuple[np.ndarray, Any, bytes]] = field(default_factory=list)
@@ -76,11 +77,11 @@ class Guards:
         for now, before in self.lists:
             if len(now) != len(before) or any(not _same(x, y) for x, y in zip(now, before, strict=True)):
                 return False
-        for table, before in self.dicts:
-            if table.keys() != before.keys() or any(not _same(x, before[key]) for key, x in table.items()):
+        for table, entries in self.dicts:
+            if table.keys() != entries.keys() or any(not _same(x, entries[key]) for key, x in table.items()):
                 return False
-        for value, slot, before in self.slots:
-            if not _same(getattr(value, slot, None), before):
+        for thing, slot, entry in self.slots:
+            if not _same(getattr(thing, slot, None), entry):
                 return False
         for array, kind, content in self.small:
             if array.tobytes() != content or (array.dtype, array.shape) != kind:
@@ -116,7 +117,7 @@ class Guards:
             case tuple() | frozenset():
                 for k, entry in enumerate(value):
                     self.note(entry, f"{name}[{k}]")
-            case list():
+            case list() | set():
                 self.lists.append((value, [*value]))
                 for k, entry in enumerate(value):
                     self.note(entry, f"{name}[{k}]")
@@ -143,6 +144,9 @@ class Guards:
     def _note_function(self, function: FunctionType, name: str) -> None:
         ours = str(function.__globals__.get("__name__", "")).partition(".")[0]
         if ours in _LIBRARIES:
+            return
+        if ours == "unspool" and hasattr(function, "__wrapped__"):  # a transform, all whose settings were given once
+            self.note(function.__wrapped__, name)
             return
         self.functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -187,10 +191,11 @@ class Guards:
                 continue
             for attribute, value in [*vars(base).items()]:
                 if isinstance(value, _CLASS_PARTS):
-                    inner = getattr(value, "fget", None) or getattr(value, "__func__", value)
-                    self.note(inner, f"{name}.{attribute}")
-                elif not attribute.startswith("__") and isinstance(value, _ATOMS | np.ndarray | list | dict | tuple):
-                    self.note(value, f"{name}.{attribute}")
+                    value = getattr(value, "fget", None) or getattr(value, "__func__", value)
+                elif attribute.startswith("__") or not isinstance(value, _CLASS_VALUES):
+                    continue
+                self.names.append((vars(base), attribute, vars(base)[attribute]))
+                self.note(value, f"{name}.{attribute}")
 
     def _note_object(self, value: Any, name: str) -> None:
         """The attributes of an object that is made of nothing else."""

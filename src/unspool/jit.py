@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import wraps
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from unspool.adjoint import outside
 from unspool.arguments import Function, name_of
 from unspool.errors import InputError, UnsupportedError
 from unspool.guards import Guards
-from unspool.ir.listener import Traced, active, fresh, listening, refuse_subclass, resolve
+from unspool.ir.listener import Traced, active, listening, refuse_subclass
 from unspool.ir.program import Program
 from unspool.ir.simplify import simplify
 from unspool.layout import ArrayType
@@ -59,7 +59,7 @@ def jit(f: Function) -> Function:
     name = name_of(f)
     quick: dict[tuple[Any, ...], _Staged] = {}
     known: OrderedDict[Any, _Staged] = OrderedDict()
-    lock = Lock()
+    lock = RLock()
 
     def staged(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Staged, list[Any]]:
         leaves, structure = flatten((args, kwargs))
@@ -146,12 +146,13 @@ class _Staged:
             _refuse_changes(name, [before, between, outside(f)])
             if self.program.content() != again.content():
                 raise UnsupportedError(
-                    f"{name} did not do the same when it was traced a second time: it reads a random generator, a clock "
-                    "or a counter. Draw outside of it, and pass the numbers as an argument."
+                    f"{name} did not do the same when it was traced a second time: it reads a random generator, a "
+                    "clock or a counter. Draw outside of it, and pass the numbers as an argument."
                 )
             self.guards = Guards.of(f)
-            for k, leaf in enumerate(self._given[1]):
-                self.guards.note(leaf, f"argument {structure.paths()[k]} of {name}")
+            for leaf, path in zip(self._given[1], structure.paths(), strict=True):
+                if not isinstance(leaf, _FIXED):
+                    self.guards.note(leaf, f"argument {path} of {name}")
         except Exception as error:
             error.add_note(f"while {name} was traced for jit")
             raise
@@ -181,7 +182,8 @@ class _Staged:
                 self._scripts.append(script)
         if self._fixed:
             rest = iter(leaves)
-            leaves = [_copied(x) for x in (self._fixed.get(k, rest) for k in range(self._results.n_leaves))]
+            every = range(self._results.n_leaves)
+            leaves = [_copied(self._fixed[k]) if k in self._fixed else next(rest) for k in every]
         return self._results.unflatten(leaves)
 
     def __str__(self) -> str:
@@ -212,8 +214,8 @@ class _Staged:
         for leaf in fixed.values():
             if not isinstance(leaf, _FIXED):
                 raise InputError(
-                    f"{self.name} returned something of type {type(leaf).__name__}. Return arrays and numbers, nested in "
-                    "lists, tuples, dicts, dataclasses."
+                    f"{self.name} returned something of type {type(leaf).__name__}. Return arrays and numbers, nested "
+                    "in lists, tuples, dicts, dataclasses."
                 )
         program = Program(tuple(names), tuple(tracer.consts), tuple(tracer.equations), atoms)
         return simplify(program), results, fixed

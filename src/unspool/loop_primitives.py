@@ -13,7 +13,7 @@ Where only types are known, a loop is compiled when it is met, and its primitive
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from unspool.ir.listener import FROZEN, Traced, bind, listening, primal, resolve
 from unspool.ir.primitive import Primitive
 from unspool.layout import ArrayType
 from unspool.loop import Loop, Sweep, plain_state
+from unspool.memory import as_bytes
+from unspool.planner import Auto, StepPrices
+from unspool.schedules import simulate
 from unspool.sweeps import run_plainly, sweep_of
 from unspool.tangents import Tangents
 
@@ -62,9 +65,11 @@ def staged(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any
     if loop.flat is None or loop.compile is False or loop.n_steps is None:
         what = "with check_finite=True" if loop.flat is None else "with compile=False"
         what = "whose number of steps is not known" if loop.n_steps is None else what
-        raise UnsupportedError(f"a {loop.name} {what} inside a function that is compiled: leave that function to Python")
+        raise UnsupportedError(
+            f"a {loop.name} {what} inside a function that is compiled: leave that function to Python"
+        )
     if not loop.n_steps:
-        raise UnsupportedError(f"a {loop.name} of no steps inside a function that is compiled: leave it out")
+        return [*init], []
     operands = [x if isinstance(x, Traced) else np.array(x)[()] for x in (*init, *xs)]
     code = _code_of(loop, operands[: len(init)], operands[len(init) :], [])
     loop.captures.open = False
@@ -133,6 +138,17 @@ class Form:
         adjoint, n = self.code.adjoint, loop.n_steps or 0
         found = (*adjoint.state, *[ArrayType(t.dtype, (n, *t.shape)) for t in adjoint.outputs])
         return lambda *_: found
+
+    def peak_bytes(self, loop: Loop) -> int:
+        """What a run with a way back holds, where the loop is compiled."""
+        if self.code is None or loop.n_steps is None:
+            return 0
+        prices = StepPrices.untimed(self.code.state_bytes, self.code.residual_bytes)
+        prices = replace(prices, first_bytes=self.code.first_bytes)
+        if isinstance(loop.schedule, Auto):
+            return min(prices.taped_bytes(loop.n_steps), as_bytes(loop.schedule.memory))
+        sizes = {"state_bytes": prices.state_bytes, "residual_bytes": prices.residual_bytes}
+        return simulate(loop.schedule, loop.n_steps, **sizes).peak_bytes + prices.first_bytes
 
     def digest(self, loop: Loop) -> str:
         """Equal for loops that compute the same, where that is known."""
@@ -371,6 +387,7 @@ def loop_vjp_primitive(loop: Loop, form: Form) -> Primitive:
         record=record,
         push=push,
         digest=form.digest(loop),
+        n_bytes=form.peak_bytes(loop),
         loop=loop,
         form=form,
         reverses=True,

@@ -30,12 +30,13 @@ def run_loop(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[A
         return _on_tape(listeners[0], loop, init, xs)
     tracer = next((listener for listener in reversed(listeners) if isinstance(listener, Tracer)), None)
     if tracer is not None:
-        return staged(loop, init, xs) if tracer.keeps_loops else _unrolled(loop, init, xs)
+        long = loop.n_steps is not None and loop.n_steps > MOST_UNROLLED
+        return staged(loop, init, xs) if tracer.keeps_loops or long else _unrolled(loop, init, xs)
     return as_primitive(loop, init, xs)
 
 
 MOST_UNROLLED = 64
-"""A loop inside a step that is traced is written out if it has no more steps."""
+"""A loop inside a step that is traced is written out if it has no more steps, and is one equation otherwise."""
 
 
 def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -45,10 +46,8 @@ def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[
             f"a {loop.name} with check_finite=True inside a step: its operations are listened to, and machine code has "
             "none"
         )
-    if loop.flat is None or (loop.n_steps is not None and not 0 < loop.n_steps <= MOST_UNROLLED):
-        raise UnsupportedError(
-            f"a {loop.name} of {loop.n_steps} steps inside a step: loops of 1 to {MOST_UNROLLED} steps can be compiled"
-        )
+    if loop.n_steps == 0:
+        raise UnsupportedError(f"a {loop.name} of no steps inside a step is not compiled: leave it out")
     state, ys = [*map(_own, init)], []
     types = [ArrayType.of(leaf) if isinstance(leaf, Traced) else ArrayType.of(np.asarray(leaf)) for leaf in state]
     for k in count():
@@ -104,5 +103,3 @@ def _on_tape(tape: Tape, loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> 
     outs = tape.append((*final, *ys), [nodes[k] for k in wanted], pull)
     leaves = [out if out.dtype.kind in "fc" else plain for out, plain in zip(outs, (*final, *ys), strict=True)]
     return leaves[: len(final)], leaves[len(final) :]
-
-

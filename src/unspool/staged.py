@@ -57,7 +57,9 @@ class Straight:
         return [row[0] for row in rows]
 
     def __str__(self) -> str:
-        fate = "numbers" if isinstance(self.code, CompiledNumbers) else "fields" if self.code else f"NumPy: {self.reason}"
+        fate = (
+            "numbers" if isinstance(self.code, CompiledNumbers) else "fields" if self.code else f"NumPy: {self.reason}"
+        )
         return f"{len(self.program.equations)} equations ({fate})"
 
 
@@ -145,9 +147,9 @@ def _straight(program: Program, equations: list[Equation], waiting: list[Equatio
     consts = tuple([(var, value) for var, value in program.consts if var in read])
     known = {var for var, _ in consts}
     wanted = {*program.outputs, *[atom for e in waiting for atom in e.operands]}
-    inputs, outputs = [var for var in read if var not in known], [var for var in made if var in wanted]
-    order = {var: k for k, var in enumerate(v for e in equations for v in e.outputs)}
-    part = Program(tuple(inputs), consts, tuple(equations), tuple(sorted(outputs, key=order.__getitem__)))
+    inputs = [var for var in read if var not in known]
+    outputs = [var for equation in equations for var in equation.outputs if var in wanted]
+    part = Program(tuple(inputs), consts, tuple(equations), tuple(outputs))
     try:
         return Straight(part, build_function(part))
     except UnsupportedError as error:
@@ -157,10 +159,9 @@ def _straight(program: Program, equations: list[Equation], waiting: list[Equatio
 # --- running it -------------------------------------------------------------------------------------------------------
 def runner(program: Program, parts: Sequence[Part]) -> Callable[[Sequence[Any]], list[Any]]:
     """The function that carries the parts out: from inputs to outputs."""
-    consts = dict(program.consts)
 
     def carry_out(inputs: Sequence[Any]) -> list[Any]:
-        values: dict[Atom, Any] = {**consts, **dict(zip(program.inputs, inputs, strict=True))}
+        values: dict[Atom, Any] = dict([*program.consts, *zip(program.inputs, inputs, strict=True)])
         waiting: dict[int, Any] = {}
 
         def read(atom: Atom) -> Any:
@@ -207,7 +208,7 @@ class Scripted:
         places |= {var: script.keep(np.array(value)) for var, value in program.consts}
 
         def read(atom: Atom) -> np.ndarray:
-            return script.keep(np.array(float(atom.value))) if isinstance(atom, Literal) else places[atom]
+            return script.keep(np.array(atom.value, float)) if isinstance(atom, Literal) else places[atom]
 
         waiting: dict[int, Any] = {}
         for part in parts:

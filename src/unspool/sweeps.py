@@ -1,4 +1,4 @@
-"""A run of a loop on plain values, with a way back or without: compiled where that can be and pays, else on the tape."""
+"""A run of a loop on plain values: compiled where that can be and pays, else on the tape."""
 
 from __future__ import annotations
 
@@ -54,5 +54,3 @@ def sweep_of(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence
         if compiled is not None:
             return compiled
     return Sweep(loop, init, tuple(xs), list(values), not_compiled=reason)
-
-

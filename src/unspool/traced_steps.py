@@ -22,7 +22,6 @@ from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import DetachedError, UnsupportedError
 from unspool.ir.listener import FROZEN, Traced, active, primal
 from unspool.ir.program import Equation, Var
-from unspool.kernels import State
 from unspool.layout import ArrayType
 from unspool.loop import Loop
 from unspool.tree import Structure
@@ -308,7 +307,7 @@ class _Seen:
             _TRACED.popitem(last=False)
 
 
-def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
+def _seen(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> _Seen | None:
     if loop.body is None:
         return None
     found = Fingerprint()

@@ -92,7 +92,9 @@ def _numbers(adjoint: Adjoint, *, only_forward: bool = False) -> CompiledNumbers
 def _fields(adjoint: Adjoint, shared: bool) -> CompiledFields:
     step = field_step(adjoint, shared=shared)
     code = load(step.text, step.kernels)
-    return CompiledFields(step, code, sum(room(t) for t in adjoint.state), *step.taped_bytes())
+    residual, first = step.taped_bytes()
+    inner = max([equation.primitive.n_bytes for equation in adjoint.joint.equations], default=0)
+    return CompiledFields(step, code, sum(room(t) for t in adjoint.state), residual, first + inner, inner)
 
 
 def run(compiled: Compiled, *, threads: int = 1, **given: Any) -> NumberDrive | FieldDrive:

@@ -150,7 +150,7 @@ class FieldDrive:
                 self._more_buffers()
             elif self._tick is not None:
                 self._tick(steps_between(rows, before, (int(c[Fields.FIRST]), int(c[Fields.WITHIN]))))
-        self.peak_bytes = int(c[Fields.PEAK_BYTES])
+        self.peak_bytes = int(c[Fields.PEAK_BYTES]) + self._compiled.inner_bytes * bool(batch.peak_taped)
         self.peak_snapshot_bytes = min(self.peak_bytes, batch.peak_slots * self._compiled.state_bytes)
         taped = batch.peak_taped * self._compiled.residual_bytes + self._compiled.first_bytes
         self.peak_residual_bytes = min(self.peak_bytes, taped if batch.peak_taped else 0)

@@ -29,13 +29,15 @@ class CompiledNumbers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledFields:
-    """A step on fields, and the bytes of a snapshot, of a recorded step, and what the first of those takes more."""
+    """A step on fields, and the bytes of a snapshot, of a recorded step, and what the first of those takes more:
+    ``inner_bytes`` of it are those of the loops in the step, each while it is unwound."""
 
     step: FieldStep
     code: ObjectCode
     state_bytes: int
     residual_bytes: int
     first_bytes: int
+    inner_bytes: int
 
     @property
     def adjoint(self) -> Adjoint:

@@ -149,7 +149,10 @@ class ScriptedLoop:
         script.put_together(operands[n:m], self._xs)
         script.put_together(operands[m:], self._captures)
         script.add(Lines.DRIVE, self._block.ctypes.data, self._ahead.ctypes.data, len(self._ahead))
-        return [*script.taken_apart(self._state, adjoint.state), *script.taken_apart(self._ys, adjoint.outputs, self._n)]
+        return [
+            *script.taken_apart(self._state, adjoint.state),
+            *script.taken_apart(self._ys, adjoint.outputs, self._n),
+        ]
 
     def reverse(self, cts: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Unwind: from the places of the cotangents of state and outputs to those of (state, xs, captures)."""

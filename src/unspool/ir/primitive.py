@@ -72,7 +72,7 @@ class Primitive:
     """One operation that can be evaluated, typed and differentiated.
 
     ``evaluate(*xs, **params)`` is pure and returns an array, or a tuple of arrays when ``multiple`` is set.
-    ``type_rule(*types, **params)`` gives the type of the result without computing it.
+    ``type_rule(*types, **params)`` gives the type of the result without computing it, or a tuple of them.
     ``jvp(tangents, y, *xs, **params)`` returns the tangent of the result; a tangent that is None is zero.
     ``pull(wanted, n, plain)`` makes the rule for the operands whose bits are set in ``wanted``, of ``n`` operands;
     ``plain`` promises that each wanted operand has the shape and dtype of the result.
@@ -81,13 +81,13 @@ class Primitive:
     ``put(base, part, **params)`` writes a part back, for primitives whose result NumPy returns as a view.
     ``record(values, wanted) -> (y, pull)`` and ``push(values, tangents) -> (y, tangent)`` take the place of evaluation
     and rule together, for operations that are functions of the user (loops, custom rules). Those of equal ``digest``
-    do the same.
+    do the same, and hold ``n_bytes`` at most while they are carried out.
     ``samples()`` yields (args, params) for the contract tests. ``note`` is what the function table says of it.
     """
 
     name: str
     evaluate: Callable[..., Any]
-    type_rule: Callable[..., ArrayType] | None = None
+    type_rule: Callable[..., ArrayType | tuple[ArrayType, ...]] | None = None
     jvp: Callable[..., Any] | None = None
     pull: Callable[[int, int, bool], Pull] | None = None
     differentiable: bool = True
@@ -100,6 +100,7 @@ class Primitive:
     samples: Callable[[], Any] | None = None
     note: str = ""
     digest: str = ""
+    n_bytes: int = 0
     pulls: dict[tuple[int, int, bool], Pull] = field(default_factory=dict, repr=False)
 
     def pull_for(self, wanted: int, n: int, plain: bool) -> Pull:
