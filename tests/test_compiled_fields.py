@@ -518,7 +518,7 @@ def test_a_schedule_runs_from_where_the_last_call_left_the_buffers() -> None:
             assert same_bits(again, fresh[n, policy])
 
 
-# --- loops in a step that are too long to be written out ---------------------------------------------------------------
+# --- loops in a step that are too long to be written out --------------------------------------------------------------
 def poisson(b: Any, n: int = 70, **how: Any) -> Any:
     """Some steps of Jacobi's method, in one dimension."""
 

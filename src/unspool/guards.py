@@ -8,6 +8,8 @@ the end is refused.
 
 from __future__ import annotations
 
+import dis
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +31,7 @@ _ATOMS = (int, float, complex, str, bytes, bool, type(None), np.generic, np.dtyp
 _MOST_THINGS = 5000
 _CLASS_PARTS = (FunctionType, property, staticmethod, classmethod)
 _CLASS_VALUES = (*_ATOMS, np.ndarray, list, tuple, dict, set)
-_LOOKING = frozenset(["globals", "locals", "vars", "eval", "exec", "__import__", "open", "input"])
+_LOOKING = frozenset(["globals", "locals", "vars", "eval", "exec", "import_module", "open", "input"])
 """Names by which a function gets at what no name in its code stands for."""
 
 _GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, Random)
@@ -48,6 +50,7 @@ class Guards:
     dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = field(default_factory=list)
     small: list[tuple[np.ndarray, Any, bytes]] = field(default_factory=list)
     large: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    _modules: set[tuple[int, tuple[str, ...]]] = field(default_factory=set)
     _seen: set[int] = field(default_factory=set)
     _alive: list[Any] = field(default_factory=list)
 
@@ -164,6 +167,8 @@ class Guards:
         if found := sorted(_LOOKING.intersection(names)):
             raise InputError(f"{name} calls {found[0]}: what it gets that way may change without being seen")
         self._note_names(function.__globals__, names, "")
+        for module in _imported(function.__code__):
+            self._note_module(module, names, f"{module.__name__}.")
         for attribute, value in vars(function).items():
             if attribute != "__wrapped__":
                 self.note(value, f"{name}.{attribute}")
@@ -176,13 +181,15 @@ class Guards:
             value = space[name]
             self.names.append((space, name, value))
             if type(value) is ModuleType:
-                package = value.__name__.partition(".")[0]
-                if package in _LIBRARIES or package == "unspool" or id(value) in self._seen:
-                    continue
-                self._seen.add(id(value))
-                self._note_names(vars(value), names, f"{prefix}{name}.")
+                self._note_module(value, names, f"{prefix}{name}.")
             else:
                 self.note(value, f"{prefix}{name}")
+
+    def _note_module(self, module: ModuleType, names: tuple[str, ...], prefix: str) -> None:
+        package = module.__name__.partition(".")[0]
+        if package not in _LIBRARIES and package != "unspool" and (id(module), names) not in self._modules:
+            self._modules.add((id(module), names))
+            self._note_names(vars(module), names, prefix)
 
     def _note_class(self, kind: type, name: str) -> None:
         """The functions and values of a class and of those that it is made from."""
@@ -208,7 +215,7 @@ class Guards:
                 "all. Draw outside, and pass the numbers as an argument."
             )
         slots = [slot for base in kind.__mro__ for slot in _slots(base)]
-        if not hasattr(value, "__dict__") and not slots:
+        if not hasattr(value, "__dict__") and not any("__slots__" in vars(base) for base in kind.__mro__):
             raise InputError(
                 f"{name} is of type {kind.__module__}.{kind.__qualname__}, in which changes are not seen. Take what "
                 "you need of it out as a number or an array, and pass that as an argument."
@@ -219,6 +226,13 @@ class Guards:
             self.slots.append((value, slot, entry))
             self.note(entry, f"{name}.{slot}")
         self._note_dict(getattr(value, "__dict__", {}), f"{name}.__dict__")
+
+
+def _imported(code: CodeType) -> list[ModuleType]:
+    """The modules that some code imports, as far as they are there."""
+    found = [sys.modules.get(str(i.argval)) for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
+    inner = [module for constant in code.co_consts if isinstance(constant, CodeType) for module in _imported(constant)]
+    return [module for module in found if module is not None] + inner
 
 
 def _slots(kind: type) -> tuple[str, ...]:

@@ -46,8 +46,6 @@ def _unrolled(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[
             f"a {loop.name} with check_finite=True inside a step: its operations are listened to, and machine code has "
             "none"
         )
-    if loop.n_steps == 0:
-        raise UnsupportedError(f"a {loop.name} of no steps inside a step is not compiled: leave it out")
     state, ys = [*map(_own, init)], []
     types = [ArrayType.of(leaf) if isinstance(leaf, Traced) else ArrayType.of(np.asarray(leaf)) for leaf in state]
     for k in count():
