@@ -238,7 +238,7 @@ class Plain:
         space: dict[str, Any] = {
             "__name__": "plain",
             "math": Mathematics(),
-            "njit": lambda function: function,
+            "inner": lambda function: function,
             "field": Memory,
             "fma": fma,
             **elementary(),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from unspool.codegen.atomics import add, look, outside, pause
 from unspool.codegen.control import Crew, Trials
-from unspool.codegen.fields import field, kernel
+from unspool.codegen.fields import field, inner, kernel
 
 ALONE = Trials.ALONE
 BACK = Trials.BACK
@@ -45,7 +43,7 @@ FIRST_BACK = Trials.FIRST_BACK
 LAST_BACK = Trials.LAST_BACK
 
 
-@njit
+@inner
 def tell(b: Any, place: int) -> None:
     """Change a word, and wake those who have fallen asleep over it."""
     add(b, place, 1)
@@ -55,7 +53,7 @@ def tell(b: Any, place: int) -> None:
         outside(b[UNLOCK], b[MUTEX], 0)
 
 
-@njit
+@inner
 def wait(b: Any, place: int, seen: int) -> None:
     """Until a word is another than the one seen: awake, then awake but after all others on this core, then asleep.
 
@@ -77,7 +75,7 @@ def wait(b: Any, place: int, seen: int) -> None:
     outside(b[UNLOCK], b[MUTEX], 0)
 
 
-@njit
+@inner
 def now(b: Any) -> int:
     """Nanoseconds of a clock."""
     outside(b[CLOCK], b[CLOCK_KIND], b[TIME])
@@ -85,7 +83,7 @@ def now(b: Any) -> int:
     return time[0] * 1_000_000_000 + time[1]
 
 
-@njit
+@inner
 def judge(t: Any, k: int, spent: int) -> None:
     """Note how long a call has taken, and decide about those that follow.
 
@@ -110,7 +108,7 @@ def judge(t: Any, k: int, spent: int) -> None:
     t[k, DONE], t[k, SPENT] = 0, 0
 
 
-@njit
+@inner
 def assign(b: Any, function: int, vector: int, part: int, n: int, own: int) -> None:  # noqa: PLR0917
     """Give the other threads work: a kernel, and its vector of n words, of which each takes a copy to ``own`` with its
     number in place of the part."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from unspool.codegen.atomics import words
 from unspool.codegen.control import Crew, Fields, Trials
 from unspool.codegen.crew_code import assign, judge, now
-from unspool.codegen.fields import field, kernel
+from unspool.codegen.fields import field, inner, kernel
 
 ADDRESS = Fields.ADDRESS
 CLASS_OF = Fields.CLASS_OF
@@ -62,7 +60,7 @@ PARTS = Crew.PARTS
 SHARED = Trials.SHARED
 
 
-@njit
+@inner
 def take(c: Any, cls: int) -> int:
     """A free buffer of a class."""
     pool, free = field(c[POOL], "i64[:, 5]", 64), field(c[FREE], "i64[:]", 64)
@@ -73,7 +71,7 @@ def take(c: Any, cls: int) -> int:
     return buffer
 
 
-@njit
+@inner
 def release(c: Any, buffer: int) -> None:
     """One reference less to a buffer."""
     pool, free = field(c[POOL], "i64[:, 5]", 64), field(c[FREE], "i64[:]", 64)
@@ -85,7 +83,7 @@ def release(c: Any, buffer: int) -> None:
         pool[cls, 1] = pool[cls, 1] + 1
 
 
-@njit
+@inner
 def hold(c: Any, buffer: int) -> None:
     """Refer to a buffer from a snapshot or a recorded step: that is what the memory of a policy counts."""
     pool, class_of = field(c[POOL], "i64[:, 5]", 64), field(c[CLASS_OF], "i64[:]", 64)
@@ -97,7 +95,7 @@ def hold(c: Any, buffer: int) -> None:
         c[PEAK_BYTES] = max(c[PEAK_BYTES], c[HELD_BYTES])
 
 
-@njit
+@inner
 def let_go(c: Any, buffer: int) -> None:
     """Take such a reference back."""
     pool, class_of = field(c[POOL], "i64[:, 5]", 64), field(c[CLASS_OF], "i64[:]", 64)
@@ -108,7 +106,7 @@ def let_go(c: Any, buffer: int) -> None:
     release(c, buffer)
 
 
-@njit
+@inner
 def is_short(c: Any, column: int) -> bool:
     """Whether a step may find too few buffers: column 3 counts what a step forward takes, 4 one back."""
     pool = field(c[POOL], "i64[:, 5]", 64)
@@ -118,7 +116,7 @@ def is_short(c: Any, column: int) -> bool:
     return False
 
 
-@njit
+@inner
 def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
     """Set the addresses of the rows of this step: place, base, and bytes per step."""
     moving = field(c[MOVING], "i64[:, 3]", 64)
@@ -126,7 +124,7 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
         vector[moving[m, 0]] = moving[m, 1] + k * moving[m, 2]
 
 
-@njit
+@inner
 def carry_out(c: Any, number: int, vector: int, part: int) -> int:
     """Call a kernel, and share it with the crew if there is one and that pays."""
     kernels = field(c[KERNELS], "i64[:]", 64)
@@ -144,7 +142,7 @@ def carry_out(c: Any, number: int, vector: int, part: int) -> int:
     return failed
 
 
-@njit
+@inner
 def step_forward(c: Any, k: int, recording: bool) -> int:
     """One step, which is recorded or not."""
     vector, leaves = field(c[FORWARD], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
@@ -193,7 +191,7 @@ def step_forward(c: Any, k: int, recording: bool) -> int:
     return failed
 
 
-@njit
+@inner
 def step_back(c: Any, k: int) -> int:
     """The adjoint of one step."""
     vector, leaves = field(c[REVERSE], "i64[:]", 64), field(c[LEAVES], "i64[:, 6]", 64)
@@ -230,7 +228,7 @@ def step_back(c: Any, k: int) -> int:
     return failed
 
 
-@njit
+@inner
 def leave(c: Any) -> None:
     """The state is not needed any more."""
     current = field(c[CURRENT], "i64[:]", 64)
@@ -240,7 +238,7 @@ def leave(c: Any) -> None:
             current[leaf] = -1
 
 
-@njit
+@inner
 def find(c: Any, wanted: int) -> int:
     """The slot, from the top, that holds a step (-1: that is free)."""
     held = field(c[HELD], "i64[:]", 64)
@@ -250,7 +248,7 @@ def find(c: Any, wanted: int) -> int:
     return slot
 
 
-@njit
+@inner
 def carry(c: Any, verb: int, step: int) -> None:
     """Save, load or drop the state before a step."""
     current, slots = field(c[CURRENT], "i64[:]", 64), field(c[SLOTS], "i64[:]", 64)

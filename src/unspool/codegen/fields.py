@@ -11,11 +11,14 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
+
+inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For a function that kernels call and Python does not: it takes a sixth less time to compile."""
 
 _WORD, _BYTE, _FLOAT = ir.IntType(64), ir.IntType(8), ir.DoubleType()
 _SCOPES = 64  # places that are told apart

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from unspool.codegen.control import Numbers
-from unspool.codegen.fields import field, kernel_at
+from unspool.codegen.fields import field, inner, kernel_at
 
 START = Numbers.START
 STOP = Numbers.STOP
@@ -29,7 +27,7 @@ N_SLOTS = Numbers.N_SLOTS
 DEPTH = Numbers.DEPTH
 
 
-@njit
+@inner
 def find(c: Any, wanted: int) -> int:
     """The slot, from the top, that holds a step (-1: that is free)."""
     held = field(c[HELD], "i64[:]", 64)
@@ -39,7 +37,7 @@ def find(c: Any, wanted: int) -> int:
     return slot
 
 
-@njit
+@inner
 def carry(c: Any, verb: int, step: int) -> None:
     """Save, load or drop the state before a step."""
     state, slots, held = field(c[STATE], "f64[:]", 64), field(c[SLOTS], "f64[:]", 64), field(c[HELD], "i64[:]", 64)
@@ -62,7 +60,7 @@ def carry(c: Any, verb: int, step: int) -> None:
             c[DEPTH] = c[DEPTH] - 1
 
 
-@njit
+@inner
 def carry_out(c: Any) -> int:
     """Carry out rows from c[FIRST] on until they are done (0) or the time is up (1)."""
     rows = field(c[ROWS], "i64[:, 3]", 64)
