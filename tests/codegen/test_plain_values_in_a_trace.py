@@ -22,13 +22,13 @@ STEPS: dict[str, Any] = {
     "branch on truth": lambda i, u: u * (0.5 if unspool.stop_gradient(u[0]) else 0.9),
     "factor": lambda i, u: u * unspool.stop_gradient(u),
     "number of the step": lambda i, u: u * (0.5 if unspool.stop_gradient(i) == 0 else 0.9),
+    "many steps": lambda i, u: fori_loop(0, 65, lambda j, v: 0.99 * v, u),
     "while_loop": lambda i, u: unspool.while_loop(lambda v: np.sum(v) > 5.0, lambda v: 0.9 * v, u),
 }
 REFUSED: dict[str, Any] = {
     "plain number": lambda i, u: u * float(unspool.stop_gradient(u[0])),
     "plain array": lambda i, u: u * np.asarray(unspool.stop_gradient(u)),
     "plain functions": lambda i, u: u + math.sin(unspool.stop_gradient(u[0])),
-    "many steps": lambda i, u: fori_loop(0, 65, lambda j, v: 0.99 * v, u),
     "many trips": lambda i, u: unspool.while_loop(lambda v: np.sum(v) > 1e-9, lambda v: 0.9 * v, u),
 }
 

@@ -37,7 +37,7 @@ class CompiledFields:
     state_bytes: int
     residual_bytes: int
     first_bytes: int
-    inner_bytes: int
+    inner_bytes: int = 0
 
     @property
     def adjoint(self) -> Adjoint:
