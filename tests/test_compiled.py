@@ -80,7 +80,7 @@ def test_random_steps_have_the_gradient_of_the_tape_under_every_policy(
     lines: Any, shapes: Any, rough: bool, n: int
 ) -> None:
     step = make_step(lines, rough=rough)
-    state, xs = state_of(shapes), np.sin(np.arange(2.0 * n)).reshape(n, 2)
+    state, xs = state_of(shapes), np.sin(np.arange(2.0 * n) + 0.4).reshape(n, 2)  # not 0, where steps may have kinks
     weights = [np.cos(np.arange(np.size(u)) + 1.0).reshape(np.shape(u)) for u in state]
 
     def objective(end: Any, ys: Any) -> Any:
@@ -103,6 +103,8 @@ def test_random_steps_have_the_gradient_of_the_tape_under_every_policy(
     _close(found[0], expected)
     for other in found[1:]:
         assert same_bits(other, found[0])
+    value, back = unspool.jit(value_and_grad(loss, argnums=(0, 1, 2)))(tuple(state), xs, C)
+    _close([value, *back[0], *back[1:]], expected)
 
     def plain(state: Any, xs: Any, c: Any) -> Any:
         ys = []

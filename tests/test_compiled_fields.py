@@ -102,6 +102,8 @@ def test_random_steps_as_machine_code(lines: Any, how: int, shapes: Any, n: int,
     _close(found[0], expected, 1e-10)
     for other in found[1:]:
         assert same_bits(other, found[0])
+    value, back = unspool.jit(value_and_grad(loss, argnums=tuple(range(len(args)))))(*args)
+    _close([np.asarray(value), *map(np.asarray, back)], expected, 1e-10)
 
 
 # --- steps as users write them ----------------------------------------------------------------------------------------

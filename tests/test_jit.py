@@ -291,6 +291,15 @@ def test_a_variable_around_it_that_changes() -> None:
     np.testing.assert_array_equal(fast(U), 2 * U)
 
 
+def test_a_variable_around_it_that_is_deleted() -> None:
+    k = 2.0
+    fast = unspool.jit(lambda u: k * u)  # noqa: F821 - it is there when it is called
+    np.testing.assert_array_equal(fast(U), 2 * U)
+    del k
+    with pytest.raises(NameError):
+        fast(U)
+
+
 @pytest.mark.parametrize("size", [7, 5000])
 def test_an_array_that_is_written(size: Any) -> None:
     weights = np.ones(size)

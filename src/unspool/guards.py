@@ -63,9 +63,12 @@ class Guards:
 
     def hold(self) -> bool:
         """Whether all is as it was."""
-        for cell, value in self.cells:
-            if cell.cell_contents is not value and not _same(cell.cell_contents, value):
-                return False
+        try:
+            for cell, value in self.cells:
+                if cell.cell_contents is not value and not _same(cell.cell_contents, value):
+                    return False
+        except ValueError:  # a variable that is no longer there
+            return False
         for space, name, value in self.names:
             found = space.get(name)
             if found is not value and not _same(found, value):

@@ -30,6 +30,12 @@ def _viewed(a: Any) -> Any:
     return u + np.zeros_like(u)
 
 
+def _angles(a: Any) -> Any:
+    if np.iscomplexobj(a):  # NumPy has these functions for real numbers
+        return a * np.pi / 90 + 0.01 * np.sin(a) * 180 / np.pi
+    return np.deg2rad(a) + np.radians(a) + 0.01 * np.rad2deg(np.sin(a))
+
+
 UNARY: dict[str, Callable[[Any], Any]] = {
     "sin": np.sin,
     "cos": np.cos,
@@ -45,7 +51,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "sqrt": lambda a: np.sqrt(1.0 + a * a),
     "arcs": lambda a: np.arcsin(0.9 * np.sin(a)) + np.arccos(0.9 * np.cos(a)) - np.arctan(a),
     "area": lambda a: np.arcsinh(a) + np.arccosh(1.1 + a * a) + np.arctanh(0.8 * np.sin(a)),
-    "angles": lambda a: np.deg2rad(a) + np.radians(a) + 0.01 * np.rad2deg(np.sin(a)),
+    "angles": lambda a: _angles(a),
     "reciprocal": lambda a: np.reciprocal(1.0 + a * a) + 1 / (2 + np.cos(a)),
     "square": lambda a: np.square(np.sin(a)) + np.negative(a) * 0.1,
     "powers": lambda a: 0.1 * a**2 + 0.1 * np.sin(a) ** 3 - 0.1 * np.cos(a) ** 4 + (1.5 + np.sin(a)) ** -1.3,
