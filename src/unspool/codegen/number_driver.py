@@ -14,6 +14,7 @@ START = Numbers.START
 STOP = Numbers.STOP
 TOP = Numbers.TOP
 STATE = Numbers.STATE
+TAPED = Numbers.TAPED
 ADVANCE = Numbers.ADVANCE
 ROWS = Numbers.ROWS
 SLOTS = Numbers.SLOTS
@@ -61,6 +62,20 @@ def carry(c: Any, verb: int, step: int) -> None:
 
 
 @inner
+def turns_back(c: Any, rows: Any) -> bool:
+    """Whether the next row records one step, the row after it reverses that, and no other goes on from the state.
+
+    The sweep has been there before: the state after the step is not needed, nor are its outputs.
+    """
+    k = c[FIRST]
+    if k + 1 >= c[END] or rows[k, 0] != 1 or rows[k + 1, 0] != 2 or rows[k, 2] - rows[k, 1] != 1:
+        return False
+    if rows[k + 1, 1] != rows[k, 1] or rows[k + 1, 2] != rows[k, 2]:
+        return False
+    return k + 2 >= c[END] or rows[k + 2, 0] >= 4
+
+
+@inner
 def carry_out(c: Any) -> int:
     """Carry out rows from c[FIRST] on until they are done (0) or the time is up (1)."""
     rows = field(c[ROWS], "i64[:, 3]", 64)
@@ -69,6 +84,17 @@ def carry_out(c: Any) -> int:
         verb, start, stop = rows[c[FIRST], 0], rows[c[FIRST], 1], rows[c[FIRST], 2]
         if verb > 2:
             carry(c, verb, start)
+        elif c[WITHIN] == 0 and turns_back(c, rows):
+            if left <= 0:
+                return 1
+            state, taped, n = field(c[STATE], "f64[:]", 64), field(c[TAPED], "f64[:]", 64), c[N_STATE]
+            for i in range(n):
+                taped[c[TOP] * n + i] = state[i]
+            c[START], c[STOP], c[TOP] = start, stop, c[TOP] + 1
+            kernel_at(c[ADVANCE + 2], c)
+            c[TOP] = c[TOP] - 1
+            left -= 3
+            c[FIRST] = c[FIRST] + 1
         else:
             if left <= 0:
                 return 1

@@ -58,6 +58,10 @@ def stride(n: int, c: int, r: int, full: int) -> tuple[int, int]:
     >>> stride(10, 3, 2, beta(3, 2))
     (4, 4)
     """
+    if r == 1:  # most decisions by far are of these two kinds, and divisions take longest
+        return 1, 1
+    if r == 2:
+        return max(1, min(n - 2 * c + 1, c + 1)), c + 1
     once = full * r // (c + r)  # beta(c, r - 1)
     twice = once * (r - 1) // (c + r - 1)  # beta(c, r - 2)
     right = once - twice  # beta(c - 1, r - 1)
