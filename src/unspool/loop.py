@@ -45,7 +45,7 @@ class Loop:
     schedule: Schedule | Auto
     names: tuple[str, ...]
     captures: Captures
-    condition: Callable[[list[Any], Surroundings], bool] | None = None
+    condition: Callable[[list[Any], Surroundings], Any] | None = None
     progress: bool = False
     compile: bool | str = "auto"
     body: Any = None
@@ -71,6 +71,9 @@ class Loop:
 
     check: Check = Check.DIGEST
     """How much of a state is compared when it is computed again."""
+
+    asked: Any = None
+    """The user's condition, if ``condition`` is nothing but that."""
 
     def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
         """The loop as it is carried out from this state."""
@@ -166,7 +169,7 @@ class Sweep:
         try:
             kernels, schedule, plan = self._planned(self.steps.kernels())
             self._rss = rss
-            self._report = reported(loop, schedule, plan)
+            self._report = reported(loop, schedule, plan, loop.n_steps)
             if self._report is not None:
                 self._report.state_bytes = kernels.layout.n_bytes
                 self._report.not_compiled = self.not_compiled
@@ -240,12 +243,11 @@ class Sweep:
             self._bar = None
 
 
-def reported(loop: Loop, schedule: Schedule, plan: Plan | None) -> LoopReport | None:
-    """A report of this run, if anybody observes."""
+def reported(loop: Loop, schedule: Schedule, plan: Plan | None, n_steps: int | None) -> LoopReport | None:
+    """A report of this run, if anybody observes; ``n_steps`` where they are known before it begins."""
     if not logs():
         return None
-    online = loop.n_steps is None
-    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=online, plan=plan, line=user_line())
+    report = LoopReport(loop.name, schedule, n_steps or 0, online=n_steps is None, plan=plan, line=user_line())
     for log in logs():
         log.append(report)
     return report

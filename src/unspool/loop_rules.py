@@ -270,7 +270,7 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
 
         return step
 
-    def condition(pairs: list[Any], around: Surroundings) -> bool:
+    def condition(pairs: list[Any], around: Surroundings) -> Any:
         assert loop.condition is not None
         return loop.condition(pairs[: form.n_state], around)
 
@@ -295,6 +295,7 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
         stepping=None if stepping is None else lambda body: moved_step(stepping(body)),
         threads=loop.threads,
         check=loop.check,
+        asked=loop.asked,
     )
     return tangent, moved
 

@@ -215,12 +215,12 @@ def while_loop(
 
     captures = Captures()
 
-    def going(state: list[Any]) -> bool:
-        return bool(cond_fun(structure.unflatten(state)))
+    def going(state: list[Any]) -> Any:
+        return cond_fun(structure.unflatten(state))
 
-    def condition(state: list[Any], around: Surroundings) -> bool:
+    def condition(state: list[Any], around: Surroundings) -> Any:
         with standing_in(Capturing(captures, around.read), around.listeners):
-            return carried.asked(going, state) if carried is not None else going(state)
+            return resolve(carried.asked(going, state) if carried is not None else going(state))
 
     loop = _loop(
         "while_loop",
@@ -238,6 +238,7 @@ def while_loop(
         captures=captures,
         condition=condition,
         going=going,
+        asked=cond_fun,
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final if carried is None else carried.given_back(final))
@@ -325,8 +326,9 @@ def _loop(
     check: str = "digest",
     check_finite: bool = False,
     captures: Captures | None = None,
-    condition: Callable[[list[Any], Surroundings], bool] | None = None,
-    going: Callable[[list[Any]], bool] | None = None,
+    condition: Callable[[list[Any], Surroundings], Any] | None = None,
+    going: Callable[[list[Any]], Any] | None = None,
+    asked: Any = None,
     about: tuple[Any, ...] = (),
     outputs: list[Structure] | None = None,
 ) -> Loop:
@@ -368,6 +370,7 @@ def _loop(
         [] if outputs is None else outputs,
         as_threads(threads),
         as_check(check),
+        asked,
     )
     if check_finite:
         from unspool.finite import check_loop  # a tool for a bad day

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import basename, dirname
 from traceback import walk_tb
 from typing import Any
@@ -25,6 +25,7 @@ from unspool.ir.program import Equation, Var
 from unspool.kernels import State
 from unspool.layout import ArrayType
 from unspool.loop import Loop
+from unspool.tracer import Tracer
 from unspool.tree import Structure
 
 _PACKAGE = dirname(__file__)
@@ -47,23 +48,35 @@ class TracedSteps:
         self._init, self._n_captures = init, len(loop.captures)
         self._seen = _seen(loop, init, xs) if not values and not self._n_captures else None
         self._lifting = False
+        self._over = False  # whether the last trace has found that there is no step to take
+        self._asked = 0  # the branches of its condition
         self._before: dict[str, Any] | None = None
         self._state = [ArrayType.of(x) for x in init]
         self._inputs = [ArrayType(x.dtype, x.shape[1:]) for x in xs]
 
-    def compiled(self) -> Compiled:
-        """The machine code of the paths that the first steps take. Raises `UnsupportedError`, and whatever a step does
-        with a value that is not there yet."""
+    def compiled(self) -> Compiled | None:
+        """The machine code of the paths that the first steps take, or None for a while loop without steps. Raises
+        `UnsupportedError`, and whatever a step does with a value that is not there yet."""
         if self._seen is not None and self._seen.key in _TRACED:
             return self._seen.recall(self.loop, self.values)
         self._check()
-        return self._built(self._explored([], 0, self._init))
+        paths = self._explored([], 0, self._init)
+        return self._built(paths) if paths else None
 
-    def learned(self, compiled: Compiled, step: int, state: Sequence[Any]) -> Compiled:
-        """The machine code with the path added that this step takes. Raises `PathError`."""
+    def ends(self, step: int, state: Sequence[Any]) -> bool:
+        """Whether the condition of a while loop fails for this state."""
+        if self.loop.condition is not None:
+            self._recorded(step, state)
+        return self._over
+
+    def learned(self, compiled: Compiled, step: int, state: Sequence[Any]) -> Compiled | None:
+        """The machine code with the path added that this step takes, or None where the condition of a while loop fails.
+        Raises `PathError`."""
         known = compiled.adjoint.paths
         try:
             found = self._explored(known, step, state)
+            if len(found) == len(known) and self._over:
+                return None
             if len(found) == len(known):
                 raise UnsupportedError(
                     f"in step {step} of {self.loop.name} a branch hangs on the last digit of a value "
@@ -97,8 +110,12 @@ class TracedSteps:
         """The known paths, and those that some steps from here on take."""
         paths, n = [*known], self.loop.n_steps or 0
         ahead = [*range(step, min(step + _AHEAD, n)), *[k for k in (n // 2, n - 1) if k >= step + _AHEAD]]
+        if self.loop.n_steps is None:
+            ahead = [*range(step, step + _AHEAD)]
         for k in ahead or [0]:
             found = self._recorded(k, state)
+            if self._over:
+                break
             if all(found.path != path.path for path in paths):
                 if self._is_new(found):
                     self._check_repeats(found, k, state)
@@ -139,11 +156,15 @@ class TracedSteps:
         around = (*active(), *aside(), *(handle.listener for handle in captures.handles))
 
         def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
+            surroundings = Surroundings(around, read)
+            self._over = not self._goes_on(k.listener, state, surroundings)
+            if self._over:
+                return state, []
             flat = _lifted_step(loop, k.listener) if self._lifting else loop.step
-            return flat(k, state, inputs, Surroundings(around, read))
+            return flat(k, state, inputs, surroundings)
 
         rows = [x[k] if len(x) else np.zeros(t.shape, t.dtype) for x, t in zip(self.xs, self._inputs, strict=True)]
-        return record(
+        found = record(
             step,
             self._state,
             self._inputs,
@@ -151,29 +172,47 @@ class TracedSteps:
             lambda: max(len(captures), len(values)),
             at=Point(k, state, rows, value),
         )
+        return replace(found, asked=self._asked) if self._asked else found
+
+    def _goes_on(self, tracer: Tracer, state: Sequence[Any], surroundings: Surroundings) -> bool:
+        """What the condition of a while loop says; its last branch is noted, if that is what it says."""
+        condition = self.loop.condition
+        if condition is None:
+            return True
+        answer = condition([*state], surroundings)
+        if any(leaf.version for leaf in state):
+            raise UnsupportedError(f"the condition of {self.loop.name} writes into the state, which only a step may do")
+        n_before = len(tracer.branches)
+        goes_on = bool(answer)
+        n_after = len(tracer.branches)
+        self._asked = n_after if n_after > n_before else 0
+        return goes_on
 
     # --- what is refused --------------------------------------------------------------------------------------------
     def _check(self) -> None:
         loop = self.loop
-        if loop.n_steps is None:
-            raise UnsupportedError("a while loop is not compiled: its condition is Python code")
-        if loop.n_steps > MOST_STEPS:
+        if loop.n_steps is not None and loop.n_steps > MOST_STEPS:
             raise UnsupportedError(f"{loop.name} has more than 2**31 steps")
         for t in (*self._state, *self._inputs):
             if t.dtype != np.float64:
                 raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
-        self._before = outside(loop.step)
+        self._before = self._outside()
+
+    def _outside(self) -> dict[str, Any]:
+        """What the step and the condition of the loop keep outside of the state."""
+        condition = {} if self.loop.condition is None else outside(self.loop.condition)
+        return {**outside(self.loop.step), **{f"{name} (in its condition)": what for name, what in condition.items()}}
 
     def _is_new(self, found: Recording) -> bool:
         """Whether the trace must be seen a second time: nothing like it was built before, or it has left marks."""
-        return bool(found.branches) or not is_built(joined([found])) or self._before != outside(self.loop.step)
+        return bool(found.branches) or not is_built(joined([found])) or self._before != self._outside()
 
     def _check_repeats(self, found: Recording, k: int, state: Sequence[Any]) -> None:
         """Refuse a step that changes what is outside of it, or that does not do the same a second time."""
         loop = self.loop
-        between = outside(loop.step)
+        between = self._outside()
         again = self._recorded(k, state)
-        after = outside(loop.step)  # what the first trace has filled, a cache say, may stay as it is
+        after = self._outside()  # what the first trace has filled, a cache say, may stay as it is
         changed = sorted(name for name in between.keys() | after.keys() if between.get(name) != after.get(name))
         if changed:
             raise UnsupportedError(
@@ -304,7 +343,7 @@ def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
         return None
     found = Fingerprint()
     try:
-        key = found.of(loop.body)
+        key = found.of((loop.body, loop.asked))
     except Unknown:
         return None
     types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])

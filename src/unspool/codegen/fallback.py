@@ -70,7 +70,7 @@ class Steps:
         n_steps: int | None,
         names: tuple[str, ...],
         loop_name: str,
-        condition: Callable[[list[Any], Surroundings], bool] | None = None,
+        condition: Callable[[list[Any], Surroundings], Any] | None = None,
         tick: Callable[[str], None] | None = None,
         check: Check = Check.DIGEST,
         explain: Callable[[], str] = str,
@@ -259,7 +259,7 @@ class Steps:
             with listening(tape):
                 surroundings = Surroundings(around, self._reader(tape, []))
                 try:
-                    more = self.condition([self._leaf(tape, leaf) for leaf in state], surroundings)
+                    more = bool(self.condition([self._leaf(tape, leaf) for leaf in state], surroundings))
                 finally:
                     tape.close()
             self.asked = step, more
