@@ -274,18 +274,20 @@ def machine_code(
     loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]
 ) -> tuple[CompiledSweep | None, str | None]:
     """The loop as a compiled one, or None and the reason why it is not. With ``compile=True`` the reason is raised."""
-    steps = TracedSteps(loop, init, xs, values)
+    n_captures, steps = len(loop.captures), TracedSteps(loop, init, xs, values)
+    if loop.compile == "auto" and (reason := steps.refused()) is not None:
+        return None, reason
     try:
         compiled = steps.compiled()
-        if compiled is None:
-            steps.forget()
-            return None, "its condition fails at the start: there is no step"
     except Exception as error:  # whatever a step does with a value that is not there yet
         if loop.compile is True:
             _note(error, loop)
             raise
-        steps.forget()
+        steps.refuse(described(error))
         return None, described(error)
+    if compiled is None:
+        loop.captures.forget(n_captures)
+        return None, "its condition fails at the start: there is no step"
     return CompiledSweep(steps, compiled, init=init, xs=xs), None
 
 

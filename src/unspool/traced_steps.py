@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unspool.adjoint import Point, Recording, joined, outside, record
-from unspool.adjoint.fingerprint import Fingerprint, Unknown
+from unspool.adjoint.fingerprint import Fingerprint
 from unspool.closure import LateCaptureError, aside, lifted
 from unspool.codegen.build import build, is_built
 from unspool.codegen.fallback import FlatStep, Surroundings
@@ -27,6 +27,7 @@ from unspool.layout import ArrayType
 from unspool.loop import Loop
 from unspool.tracer import Tracer
 from unspool.tree import Structure
+from unspool.worth import key_of
 
 _PACKAGE = dirname(__file__)
 
@@ -50,6 +51,7 @@ class TracedSteps:
         self._lifting = False
         self._over = False  # whether the last trace has found that there is no step to take
         self._asked = 0  # the branches of its condition
+        self._tracer: Tracer | None = None  # of the last trace
         self._before: dict[str, Any] | None = None
         self._state = [ArrayType.of(x) for x in init]
         self._inputs = [ArrayType(x.dtype, x.shape[1:]) for x in xs]
@@ -90,9 +92,18 @@ class TracedSteps:
                 raise
             raise PathError(described(error)) from error
 
-    def forget(self) -> None:
-        """Drop the captures that only the trace has read."""
-        _forget(self.loop, self._n_captures)
+    def refused(self) -> str | None:
+        """Why an earlier call has found that the step cannot be compiled."""
+        found = None if self._seen is None else _REFUSED.get(self._seen.key)
+        return None if found is None else found[0]
+
+    def refuse(self, reason: str) -> None:
+        """Drop the captures that only the trace has read; remember why, if it hangs on no value."""
+        self.loop.captures.forget(self._n_captures)
+        if self._seen is not None and (self._tracer is None or not self._tracer.branches):
+            _REFUSED[self._seen.key] = reason, self._seen.alive()
+            if len(_REFUSED) > _MOST_TRACED:
+                _REFUSED.popitem(last=False)
 
     def _built(self, paths: Sequence[Recording]) -> Compiled:
         adjoint = joined(paths)
@@ -140,7 +151,7 @@ class TracedSteps:
             except DetachedError:  # perhaps because a plain array was indexed with the number of the step
                 if loop.stepping is None:
                     raise
-                _forget(loop, n_captures)
+                captures.forget(n_captures)
                 del self.values[n_values:]
                 self._lifting = True
         return self._trace(k, state)
@@ -157,6 +168,7 @@ class TracedSteps:
 
         def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
             surroundings = Surroundings(around, read)
+            self._tracer = k.listener
             self._over = not self._goes_on(k.listener, state, surroundings)
             if self._over:
                 return state, []
@@ -253,14 +265,6 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__}{where}: {error}"
 
 
-def _forget(loop: Loop, n_captures: int) -> None:
-    """Drop the captures that only the trace has read."""
-    captures = loop.captures
-    for handle in captures.handles[n_captures:]:
-        del captures.positions[id(handle)]
-    del captures.handles[n_captures:], captures.outside[n_captures:]
-
-
 # --- arrays that are read by rows ------------------------------------------------------------------------------------
 def _lifted_step(loop: Loop, tracer: Any) -> FlatStep:
     """The step with traced constants for the plain arrays that it reads; it cannot write into them, nor into the lists
@@ -306,6 +310,7 @@ class _Trace:
 
 
 _TRACED: OrderedDict[Any, _Trace] = OrderedDict()
+_REFUSED: OrderedDict[Any, tuple[str, list[Any]]] = OrderedDict()
 _MOST_TRACED = 128
 
 
@@ -326,25 +331,21 @@ class _Seen:
         loop.outputs[:] = trace.outputs
         return trace.compiled
 
+    def alive(self) -> list[Any]:
+        """What the key names by its identity."""
+        return [None if isinstance(x, Traced) else x for x in self.print.alive]
+
     def note(self, loop: Loop, compiled: Compiled) -> None:
         """Remember the trace, if all that it captured stands in the key."""
         places = {id(handle): position for position, handle in enumerate(self.print.traced)}
         captured = [places.get(id(handle), -1) for handle in loop.captures.handles]
         if -1 in captured:
             return
-        alive = [None if isinstance(x, Traced) else x for x in self.print.alive]
-        _TRACED[self.key] = _Trace(compiled, tuple(captured), tuple(loop.outputs), alive)
+        _TRACED[self.key] = _Trace(compiled, tuple(captured), tuple(loop.outputs), self.alive())
         while len(_TRACED) > _MOST_TRACED:
             _TRACED.popitem(last=False)
 
 
 def _seen(loop: Loop, init: State, xs: Sequence[np.ndarray]) -> _Seen | None:
-    if loop.body is None:
-        return None
-    found = Fingerprint()
-    try:
-        key = found.of((loop.body, loop.asked))
-    except Unknown:
-        return None
-    types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
-    return _Seen((loop.name, *loop.about, loop.threads > 1, *types, key), found)
+    found = key_of(loop, init, xs)
+    return None if found is None else _Seen(*found)

@@ -74,7 +74,9 @@ class Steps:
         tick: Callable[[str], None] | None = None,
         check: Check = Check.DIGEST,
         explain: Callable[[], str] = str,
+        longer: Callable[[int], None] | None = None,
     ) -> None:
+        self.longer = longer
         self.check = check
         self.explain = explain
         self.step = step
@@ -263,6 +265,8 @@ class Steps:
                 finally:
                     tape.close()
             self.asked = step, more
+            if more and self.longer is not None:
+                self.longer(step)
         return self.asked[1]
 
     def advance(self, state: State, start: int, stop: int) -> tuple[State, int]:
