@@ -32,7 +32,7 @@ ENOUGH_STEPS, LARGE = 10_000, 10_000
 """compile="auto" compiles loops of so many steps, and of fewer on states of more numbers than LARGE: about a second
 that is saved on the tape pays for the compilation."""
 
-FEWEST_STEPS, ENOUGH_OPERATIONS = 200, 50_000
+FEWEST_STEPS, ENOUGH_OPERATIONS = 200, 40_000
 """It also compiles loops of so many steps or more that take so many operations together, about 0.2 s on the tape. To
 count them takes as long as one or two steps, so that fewer steps are not looked at."""
 
@@ -102,7 +102,7 @@ class Loop:
             condition=self.condition,
             tick=None if bar is None else lambda verb: bar.update(),
             check=self.check,
-            explain=lambda: self._generators().strip(),
+            explain=lambda: self.generators().strip(),
             longer=longer,
         )
 
@@ -148,16 +148,16 @@ class Loop:
                 cause = (
                     f"Step {step}, run twice more from the same state just now, did not repeat itself in "
                     f"state{self._name(difference)} ({difference}): it draws random numbers, reads a clock, or keeps "
-                    f"something outside of its state.{self._generators()}"
+                    f"something outside of its state.{self.generators()}"
                 )
             case _:
-                cause = self._generators().strip()
+                cause = self.generators().strip()
         return replay_message(what, found.difference, cause)
 
     def _name(self, difference: Difference) -> str:
         return self.names[difference.position] if difference.position < len(self.names) else ""
 
-    def _generators(self) -> str:
+    def generators(self) -> str:
         """The random generators that the step reads from the code around the loop, in a sentence."""
         try:
             found = getclosurevars(self.body)

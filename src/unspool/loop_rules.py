@@ -30,7 +30,7 @@ from unspool.ops.convert import copy
 from unspool.tangents import Tangents
 from unspool.tape import Tape, root
 from unspool.tracer import Tracer
-from unspool.undecided import Undecided, run_plainly
+from unspool.undecided import Undecided, run_on_tape
 
 if TYPE_CHECKING:
     from unspool.compiled import CompiledSweep
@@ -110,7 +110,7 @@ def _plainly(
         if compiled is not None:
             with suppress(PathError):
                 return compiled.plainly()
-    return run_plainly(loop, start, rows, values)
+    return run_on_tape(loop, start, rows, values)
 
 
 def sweep_of(

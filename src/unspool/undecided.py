@@ -80,14 +80,14 @@ class Undecided:
         sweep = self._sweep
         assert isinstance(sweep, Sweep)
         try:
-            return run_plainly(self._loop, sweep.init, sweep.xs, sweep.values, sweep.longer)
+            return run_on_tape(self._loop, sweep.init, sweep.xs, sweep.values, sweep.longer)
         except CompiledError as found:
             from unspool.traced_steps import PathError
 
             try:
                 return found.sweep.plainly()
             except PathError:
-                return run_plainly(self._loop, sweep.init, sweep.xs, found.sweep.values)
+                return run_on_tape(self._loop, sweep.init, sweep.xs, found.sweep.values)
 
     def _watch(self, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> Callable[[int], None] | None:
         """What is told of each step that the loop goes on to; it raises `CompiledError`."""
@@ -124,7 +124,7 @@ class Undecided:
             self._sweep.report.not_compiled = reason
 
 
-def run_plainly(
+def run_on_tape(
     loop: Loop,
     start: State,
     xs: Sequence[np.ndarray],

@@ -5,8 +5,11 @@ The count hangs on the step alone, never on a clock or on an earlier call: the s
 
 from __future__ import annotations
 
+import random
+import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,23 +46,37 @@ def operations(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequen
     """The equations in the program of the first step that hang on its state or its row of xs: what else it computes is
     not seen where the captures are plain arrays, and with and without a gradient the loop must run the same way.
 
-    0 where that cannot be said without side effects, or where there will be no machine code: for a step that draws,
-    holds objects that cannot be looked into, or works on other types.
+    0 where a step draws from a generator, which a trace would do once more, or where there will be no machine code,
+    because it works on other types or cannot be traced.
     """
     if any(leaf.dtype != np.float64 for leaf in (*init, *xs)):
         return 0
     seen = key_of(loop, init, xs)
-    if seen is None:
+    if seen is not None and seen[0] in _COUNTED:
+        return _COUNTED[seen[0]][0]
+    if seen is None and loop.generators():
         return 0
-    key, found = seen
-    if key in _COUNTED:
-        return _COUNTED[key][0]
-    n, branches = _counted(loop, init, xs, values)
-    if not branches:  # else it hangs on the values, too
+    with _same_numbers_after():
+        n, branches = _counted(loop, init, xs, values)
+    if seen is not None and not branches:  # else it hangs on the values, too
+        key, found = seen
         _COUNTED[key] = n, [None if isinstance(x, Traced) else x for x in found.alive]
         if len(_COUNTED) > _MOST_COUNTED:
             _COUNTED.popitem(last=False)
     return n
+
+
+@contextmanager
+def _same_numbers_after() -> Iterator[None]:
+    """Leave the global generators of Python and NumPy as they were."""
+    python = random.getstate()
+    numpy = np.random.get_state() if "numpy.random" in sys.modules else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        if numpy is not None:
+            np.random.set_state(numpy)
 
 
 def _counted(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> tuple[int, bool]:
