@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unspool.closure import Captures
-from unspool.codegen.fallback import FlatStep, Steps, Surroundings
+from unspool.codegen.fallback import Condition, FlatStep, Steps
 from unspool.errors import ReplayError
 from unspool.ir.listener import Traced, primal, resolve
 from unspool.kernels import Kernels, State
@@ -51,7 +51,7 @@ class Loop:
     schedule: Schedule | Auto
     names: tuple[str, ...]
     captures: Captures
-    condition: Callable[[list[Any], Surroundings], Any] | None = None
+    condition: Condition | None = None
     progress: bool = False
     compile: bool | str = "auto"
     body: Any = None
@@ -87,9 +87,10 @@ class Loop:
         xs: Sequence[np.ndarray],
         values: Sequence[Any],
         bar: Any = None,
-        longer: Callable[[int], None] | None = None,
+        longer: Callable[[int], float] | None = None,
     ) -> Steps:
-        """The loop as it is carried out from this state; ``longer`` is told of each step a while loop goes on to."""
+        """The loop as it is carried out from this state; ``longer(k)`` is told that a while loop goes on to
+        step k, and says from which step on it wants to know next."""
         return Steps(
             self.step,
             state,
@@ -185,7 +186,7 @@ class Sweep:
     _spent: bool = False
     _results: tuple[int, ...] = ()
     not_compiled: str | None = None
-    longer: Callable[[int], None] | None = None
+    longer: Callable[[int], float] | None = None
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""

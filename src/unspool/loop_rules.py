@@ -264,9 +264,9 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
 
         return step
 
-    def condition(pairs: list[Any], around: Surroundings) -> Any:
+    def condition(pairs: list[Any], *how: Any) -> bool:
         assert loop.condition is not None
-        return loop.condition(pairs[: form.n_state], around)
+        return loop.condition(pairs[: form.n_state], *how)
 
     moved = Form(
         form.n_state + sum(state_floats),

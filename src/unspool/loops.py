@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unspool.closure import Captures, Capturing, standing_in
-from unspool.codegen.fallback import FlatStep, Steps, Surroundings
+from unspool.codegen.fallback import Condition, FlatStep, Steps, Surroundings
 from unspool.errors import PolicyError, StateError, UnsupportedError
 from unspool.generators import Carried, FlatBody, is_generator
 from unspool.ir.listener import Traced, refuse_subclass, resolve
@@ -195,7 +195,9 @@ def while_loop(
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
 
     The number of steps need not be known: ``policy`` is one that does not ask for it, as "none", "every-k" or
-    "online-c". The condition has no derivative. The rest is as in `fori_loop`.
+    "online-c". The condition has no derivative; it may branch, and read what the step may read. With ``compile=True``
+    its machine code says how many steps there are, which costs a sweep more; with "auto" the loop begins on the tape,
+    and again in machine code where it is long. The rest is as in `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def root(a):  # Newton's method for the square root
@@ -218,9 +220,9 @@ def while_loop(
     def going(state: list[Any]) -> Any:
         return cond_fun(structure.unflatten(state))
 
-    def condition(state: list[Any], around: Surroundings) -> Any:
+    def condition(state: list[Any], around: Surroundings, truth: Callable[[Any], bool] = bool) -> bool:
         with standing_in(Capturing(captures, around.read), around.listeners):
-            return resolve(carried.asked(going, state) if carried is not None else going(state))
+            return truth(carried.asked(going, state) if carried is not None else going(state))
 
     loop = _loop(
         "while_loop",
@@ -326,7 +328,7 @@ def _loop(
     check: str = "digest",
     check_finite: bool = False,
     captures: Captures | None = None,
-    condition: Callable[[list[Any], Surroundings], Any] | None = None,
+    condition: Condition | None = None,
     going: Callable[[list[Any]], Any] | None = None,
     asked: Any = None,
     about: tuple[Any, ...] = (),

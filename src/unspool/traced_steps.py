@@ -191,13 +191,17 @@ class TracedSteps:
         condition = self.loop.condition
         if condition is None:
             return True
-        answer = condition([*state], surroundings)
+
+        def truth(answer: Any) -> bool:
+            n_before = len(tracer.branches)
+            found = bool(answer)
+            n_after = len(tracer.branches)
+            self._asked = n_after if n_after > n_before else 0
+            return found
+
+        goes_on = condition([*state], surroundings, truth)
         if any(leaf.version for leaf in state):
             raise UnsupportedError(f"the condition of {self.loop.name} writes into the state, which only a step may do")
-        n_before = len(tracer.branches)
-        goes_on = bool(answer)
-        n_after = len(tracer.branches)
-        self._asked = n_after if n_after > n_before else 0
         return goes_on
 
     # --- what is refused --------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ alone decides, says how it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -33,95 +34,91 @@ class CompiledError(Exception):
 class Undecided:
     """A run of a while loop, and its way back."""
 
+    __slots__ = ("_loop", "_sweep", "init", "values", "xs")
+
     def __init__(self, loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> None:
-        self._loop = loop
-        self._sweep: Sweep | CompiledSweep = Sweep(
-            loop, init, tuple(xs), list(values), not_compiled=loop.why_not_compiled(init, xs, values)
-        )
-        self._sweep.longer = self._watch(init, xs, values)
-
-    @property
-    def init(self) -> State:
-        """The initial state."""
-        return self._sweep.init
-
-    @property
-    def xs(self) -> tuple[np.ndarray, ...]:
-        """Nothing, for a while loop reads no rows."""
-        return self._sweep.xs
-
-    @property
-    def values(self) -> list[Any]:
-        """The values of the captures."""
-        return self._sweep.values
+        self._loop, self.init, self.xs, self.values = loop, init, tuple(xs), list(values)
+        self._sweep: Sweep | CompiledSweep | None = None
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state, and no outputs."""
+        loop, watch = self._loop, Watch(self._loop, self.init, self.xs, self.values)
+        why = loop.why_not_compiled(self.init, self.xs, self.values)
+        self._sweep = sweep = Sweep(loop, self.init, self.xs, self.values, not_compiled=why, longer=watch)
         try:
-            return self._sweep.forward()
-        except CompiledError as found:
-            assert isinstance(self._sweep, Sweep)
-            report = self._sweep.report
+            found = sweep.forward()
+        except CompiledError as error:
+            self._sweep = error.sweep
+        if self._sweep is not sweep:
             for log in logs():
-                log[:] = [other for other in log if other is not report]
-            self._sweep = found.sweep
-        return self._sweep.forward()
+                log[:] = [report for report in log if report is not sweep.report]
+            found = self._sweep.forward()
+        elif sweep.report is not None and watch.reason is not None:
+            sweep.report.not_compiled = watch.reason
+        self.values = self._sweep.values
+        return found
 
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
         """The cotangents of the initial state, of xs and of the captures."""
-        return self._sweep.reverse(cts_state, cts_ys)
+        assert self._sweep is not None
+        back = self._sweep.reverse(cts_state, cts_ys)
+        self.values = self._sweep.values
+        return back
 
     def close(self) -> None:
         """Let go of what the way back would have needed."""
-        self._sweep.close()
+        if self._sweep is not None:
+            self._sweep.close()
 
     def plainly(self) -> tuple[State, list[np.ndarray]]:
         """The final state and no outputs, without a way back."""
-        sweep = self._sweep
-        assert isinstance(sweep, Sweep)
+        loop, watch = self._loop, Watch(self._loop, self.init, self.xs, self.values)
         try:
-            return run_on_tape(self._loop, sweep.init, sweep.xs, sweep.values, sweep.longer)
-        except CompiledError as found:
-            from unspool.traced_steps import PathError
+            return run_on_tape(loop, self.init, self.xs, self.values, watch)
+        except CompiledError as error:
+            sweep = error.sweep
+        from unspool.traced_steps import PathError
 
-            try:
-                return found.sweep.plainly()
-            except PathError:
-                return run_on_tape(self._loop, sweep.init, sweep.xs, found.sweep.values)
+        with suppress(PathError):
+            return sweep.plainly()
+        return run_on_tape(loop, self.init, self.xs, sweep.values)
 
-    def _watch(self, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> Callable[[int], None] | None:
-        """What is told of each step that the loop goes on to; it raises `CompiledError`."""
+
+class Watch:
+    """What is told of the steps that a loop goes on to: where they are enough, its steps are compiled."""
+
+    __slots__ = ("_enough", "_init", "_loop", "_values", "_xs", "reason")
+
+    def __init__(self, loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> None:
+        self._loop, self._init, self._xs, self._values = loop, init, xs, values
+        self._enough = 0.0
+        self.reason: str | None = None
+
+    def __call__(self, step: int) -> float:
+        """Raise `CompiledError`, or return from which step on to ask again."""
         loop = self._loop
-        if any(leaf.dtype != np.float64 for leaf in init):
-            return None
-        enough, known = float(min(FEWEST_STEPS, loop.enough_by_size(init))), False
+        if not self._enough:
+            if any(leaf.dtype != np.float64 for leaf in self._init):
+                return inf
+            first = min(FEWEST_STEPS, loop.enough_by_size(self._init))
+            if step < first:
+                return first
+            self._enough = max(first, loop.enough_steps(self._init, self._xs, self._values))
+        if step < self._enough:
+            return self._enough
+        self._compile()
+        return inf
 
-        def watch(step: int) -> None:
-            nonlocal enough, known
-            if step < enough:
-                return
-            if not known:
-                enough, known = loop.enough_steps(init, xs, values), True
-            if step >= enough:
-                enough = inf
-                self._compile(init, xs, values)
-
-        return watch
-
-    def _compile(self, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> None:
+    def _compile(self) -> None:
         from unspool.compiled import machine_code  # importing the compiler costs more than most loops
 
         captures = self._loop.captures
-        taken = captures.taken_out() if captures.open and not values else None
-        sweep, reason = machine_code(self._loop, init, xs, values)
+        taken = captures.taken_out() if captures.open else None
+        sweep, self.reason = machine_code(self._loop, self._init, self._xs, self._values if taken is None else [])
         if sweep is not None:
             raise CompiledError(sweep)
         if taken is not None:
             captures.put_back(taken)
-        assert isinstance(self._sweep, Sweep)
-        self._sweep.not_compiled = reason
-        if self._sweep.report is not None:
-            self._sweep.report.not_compiled = reason
 
 
 def run_on_tape(
@@ -129,7 +126,7 @@ def run_on_tape(
     start: State,
     xs: Sequence[np.ndarray],
     values: Sequence[Any],
-    longer: Callable[[int], None] | None = None,
+    longer: Callable[[int], float] | None = None,
 ) -> tuple[State, list[np.ndarray]]:
     """Run a loop forwards only, on the tape."""
     bar = progress_bar(loop, loop.n_steps) if loop.progress else None
