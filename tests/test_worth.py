@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import Any
 
@@ -216,6 +217,40 @@ def test_a_while_loop_that_cannot_be_compiled_goes_on_where_it_is(monkeypatch: p
 
 
 _CALLS: list[int] = []
+
+
+@pytest.mark.parametrize("first", [10, 900])
+def test_a_while_loop_of_too_many_paths_runs_on_the_tape_to_its_end(first: int) -> None:
+    def loss(u: Any, p: Any, **how: Any) -> Any:
+        def step(state: Any) -> Any:
+            v, k = state
+            for j in range(10):
+                if k == first + j:
+                    v = v * (1 + 0.001 * j)
+            return _runge_kutta(v, p), k + 1.0
+
+        return np.sum(while_loop(lambda state: state[1] < 1000, step, (u, 0.0), **how)[0])
+
+    with observe() as log:
+        found = value_and_grad(loss, argnums=(0, 1))(U, P)
+    assert [(report.compiled, report.n_steps) for report in log] == [(False, 1000)]
+    assert "more than 8 paths" in str(log[0].not_compiled)
+    expected = value_and_grad(loss, argnums=(0, 1))(U, P, compile=False)
+    assert same_bits([found[0], *found[1]], [expected[0], *expected[1]])
+    assert same_bits(loss(U, P), found[0])
+
+
+def test_a_run_of_a_while_loop_leaves_no_cycle_behind() -> None:
+    gradient = grad(_while)
+    gradient(U, P, 50.0)
+    gc.collect()
+    gc.disable()
+    try:
+        gradient(U, P, 50.0)
+        _while(U, P, 50.0)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_while_loop_that_counts_in_an_integer_stays_on_the_tape(counts: list[int]) -> None:

@@ -76,7 +76,9 @@ class CompiledSweep:
         """Run to the turn, as often as new paths are found."""
         while True:
             schedule = scheduled()
-            self._show(self._n if schedule is None else schedule.steps(self._n) + self._n)
+            if self.loop.progress:
+                total = self._n if schedule is None else schedule.steps(self._n) + self._n
+                self._bar = progress_bar(self.loop, total)
             self._drive = self._new_drive(self._n, self.xs, None if self._bar is None else self._bar.update)
             begin = perf_counter()
             try:
@@ -100,18 +102,22 @@ class CompiledSweep:
         """
         begin = perf_counter()
         while True:
-            self._show(None)
+            if self.loop.progress:
+                self._bar = progress_bar(self.loop, None)
             self._drive = self._new_drive(MOST_STEPS, (), None if self._bar is None else self._bar.update)
             try:
                 final = self._driven_to_end(self._drive)
+                found = int(final[-1]) if self._watched else -1
+                n = found if found >= 0 else -2 - found
+                if self._bar is not None:
+                    self._bar.update(n - self._bar.n)
             finally:
                 self.close()
-            found = int(final[-1]) if self._watched else -1
             if found == -1:
                 raise UnsupportedError(f"{self.loop.name} takes more than 2**31 steps")
             if found < 0 or not self._learn(found, final[: len(self.init)]):
                 break
-        self._n = self._counted = found if found >= 0 else -2 - found
+        self._n = self._counted = n
         self._count_seconds = perf_counter() - begin
         return self._own(final)
 
@@ -142,11 +148,6 @@ class CompiledSweep:
     def _own(self, state: Sequence[Any]) -> State:
         """The leaves of the user's state."""
         return tuple(x if x.ndim else x[()] for x in state[: len(self.init)])
-
-    def _show(self, total: int | None) -> None:
-        """A new bar for so many steps, if one is wanted."""
-        if self.loop.progress:
-            self._bar = progress_bar(self.loop, total)
 
     def _state_at(self, step: int) -> list[Any]:
         """The state before a step."""
