@@ -37,14 +37,15 @@ class Undecided:
     __slots__ = ("_loop", "_sweep", "init", "values", "xs")
 
     def __init__(self, loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> None:
-        self._loop, self.init, self.xs, self.values = loop, init, tuple(xs), list(values)
+        self._loop, self.init, self.xs = loop, init, tuple(xs)
+        self.values: Sequence[Any] = values
         self._sweep: Sweep | CompiledSweep | None = None
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state, and no outputs."""
         loop, watch = self._loop, Watch(self._loop, self.init, self.xs, self.values)
         why = loop.why_not_compiled(self.init, self.xs, self.values)
-        self._sweep = sweep = Sweep(loop, self.init, self.xs, self.values, not_compiled=why, longer=watch)
+        self._sweep = sweep = Sweep(loop, self.init, self.xs, [*self.values], not_compiled=why, longer=watch)
         try:
             found = sweep.forward()
         except CompiledError as error:
