@@ -34,7 +34,7 @@ that is saved on the tape pays for the compilation."""
 
 FEWEST_STEPS, ENOUGH_OPERATIONS = 200, 40_000
 """It also compiles loops of so many steps or more that take so many operations together, about 0.2 s on the tape. To
-count them takes as long as one or two steps, so that fewer steps are not looked at."""
+count them takes as long as two or three steps, so that fewer steps are not looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
