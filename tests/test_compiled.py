@@ -753,10 +753,7 @@ def test_an_error_of_the_step_is_raised_as_it_is(options: Any, monkeypatch: pyte
         grad(lambda u: np.sum(fori_loop(0, 3, lambda i, u: u * unknown, u, **options)))(U)  # type: ignore[name-defined]  # noqa: F821
 
 
-def test_while_loops_and_tiers_on_disk_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="a while loop is not compiled"):
-        grad(lambda x: while_loop(lambda u: u < 10, lambda u: u * 2, x, compile=True))(1.0)
-    assert grad(lambda x: while_loop(lambda u: u < 10, lambda u: u * 2, x))(1.0) == 16.0
+def test_tiers_on_disk_are_refused() -> None:
     before = arena._ARENA.n_bytes
     with pytest.raises(PolicyError, match="disk"):
         grad(lambda u: loss_of_u(u, P, 50, compile=True, policy=TwoLevel(7, 2)))(U)

@@ -54,7 +54,7 @@ def test_measuring_runs_no_step_for_its_own_sake_where_the_schedule_advances() -
         return nonlinear(i, u)
 
     with unspool.observe() as log:
-        unspool.grad(lambda x: np.sum(unspool.fori_loop(0, 400, step, x, memory=40_000)))(np.ones(100))
+        unspool.grad(lambda x: np.sum(unspool.fori_loop(0, 400, step, x, memory=40_000, compile=False)))(np.ones(100))
     assert isinstance(log[0].policy, Revolve)
     assert log[0].policy.leaf < 400
     assert len(calls) == log[0].steps == log[0].plan.cost.steps
@@ -88,7 +88,7 @@ def test_a_budget_that_cannot_be_met_is_refused_before_the_sweep() -> None:
         return np.sin(u)
 
     with pytest.raises(BudgetError, match=r"least that works for any number of steps is (\d+) bytes") as caught:
-        unspool.grad(lambda x: np.sum(unspool.fori_loop(0, 1000, step, x, memory=5000)))(np.ones(1000))
+        unspool.grad(lambda x: np.sum(unspool.fori_loop(0, 1000, step, x, memory=5000, compile=False)))(np.ones(1000))
     assert len(calls) == 1  # the one that was weighed
     least = int(str(caught.value).split(" bytes")[0].split()[-1])
     unspool.grad(lambda x: np.sum(unspool.fori_loop(0, 20, step, x, memory=least)))(np.ones(1000))

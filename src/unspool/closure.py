@@ -40,6 +40,24 @@ class Captures:
         self.handles.append(handle)
         self.outside.append(outside)
 
+    def forget(self, n: int) -> None:
+        """Drop all but the first n."""
+        for handle in self.handles[n:]:
+            del self.positions[id(handle)]
+        del self.handles[n:], self.outside[n:]
+
+    def taken_out(self) -> list[tuple[Traced, Any]]:
+        """All of them, of which none is left, for `put_back`."""
+        pairs = [*zip(self.handles, self.outside, strict=True)]
+        self.forget(0)
+        return pairs
+
+    def put_back(self, pairs: list[tuple[Traced, Any]]) -> None:
+        """Have these, and no others, again."""
+        self.forget(0)
+        for handle, outside in pairs:
+            self.note(handle, outside)
+
 
 class LateCaptureError(ReplayError):
     """A step read a traced value that it had not read before."""

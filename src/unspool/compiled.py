@@ -13,12 +13,15 @@ from unspool.codegen.build import run
 from unspool.codegen.field_drive import FieldDrive
 from unspool.codegen.machine import Compiled, CompiledNumbers
 from unspool.codegen.number_drive import NumberDrive
+from unspool.codegen.scalars import MOST_STEPS
+from unspool.errors import UnsupportedError
 from unspool.kernels import State
 from unspool.loop import Loop, Sweep, progress_bar, reported, resident_bytes
 from unspool.memory import as_bytes
 from unspool.observers import LoopReport, logs
 from unspool.planner import NEAR_BYTES, Auto, Plan, StepPrices, check_budget, choose, store_all
 from unspool.probe import SMALL, at_once, distant_seconds, touch_seconds
+from unspool.run import online
 from unspool.schedules import Schedule
 from unspool.traced_steps import PathError, TracedSteps, described
 
@@ -45,10 +48,11 @@ class CompiledSweep:
         values: Sequence[Any],
         steps: TracedSteps | None = None,
     ) -> None:
-        assert loop.n_steps is not None
         self.loop, self.init, self.xs, self.values = loop, init, tuple(xs), values
         self._steps, self._compiled = steps, compiled
-        self._n = loop.n_steps
+        self._n = loop.n_steps or 0
+        self._counted: int | None = None
+        self._count_seconds = 0.0
         self._drive: NumberDrive | FieldDrive | None = None
         self._instead: Sweep | None = None
         self._report: LoopReport | None = None
@@ -57,12 +61,19 @@ class CompiledSweep:
 
     def plainly(self) -> tuple[State, list[np.ndarray]]:
         """The final state and the outputs, without a way back. Raises `PathError` where a path cannot be learned."""
+        if self.loop.n_steps is None:
+            return self._count(), []
         return self._swept(lambda: None)
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
         self._rss = resident_bytes()
         try:
+            if self.loop.n_steps is None:
+                if isinstance(self.loop.schedule, Schedule):
+                    online(self.loop.schedule)  # what a policy means does not hang on who runs the loop
+                if self._counted is None:
+                    self._count()
             return self._swept(self._scheduled)
         except PathError as error:
             for log in logs():
@@ -89,15 +100,64 @@ class CompiledSweep:
             if unseen < 0:
                 if schedule is None:
                     self.close()
-                return tuple(x if x.ndim else x[()] for x in final[: len(self.init)]), ys
+                return self._own(final), ys
             self.close()
-            assert self._steps is not None
+            self._learn(unseen, self._state_at(unseen))
+
+    def _count(self) -> State:
+        """Run a while loop to its end, to know the number of its steps; return the final state.
+
+        It ends where the condition fails for the machine code, whose last digit may be another than NumPy's.
+        """
+        begin = perf_counter()
+        while True:
+            if self.loop.progress:
+                self._bar = progress_bar(self.loop, None)
+            self._drive = self._new_drive(MOST_STEPS, (), None if self._bar is None else self._bar.update)
             try:
-                self._compiled = self._steps.learned(self._compiled, unseen, self._state_at(unseen))
-            except Exception as error:
-                if self.loop.compile is True:
-                    _note(error, self.loop)
+                final = self._driven_to_end(self._drive)
+                found = int(final[-1]) if self._watched else -1
+                n = found if found >= 0 else -2 - found
+                if self._bar is not None:
+                    self._bar.update(n - self._bar.n)
+            finally:
+                self.close()
+            if found == -1:
+                raise UnsupportedError(f"{self.loop.name} takes more than 2**31 steps")
+            if found < 0 or not self._learn(found, final[: len(self.init)]):
+                break
+        self._n = self._counted = n
+        self._count_seconds = perf_counter() - begin
+        return self._own(final)
+
+    def _driven_to_end(self, drive: NumberDrive | FieldDrive) -> list[Any]:
+        """The state in which a while loop ends, or in which a path is missing."""
+        try:
+            return drive.forward(self._start(), None)[0]
+        except Exception:  # perhaps of a call in a step that is not to be taken any more
+            if not isinstance(drive, FieldDrive) or drive.failed_at is None:
                 raise
+            state = self._state_at(drive.failed_at)
+            if self._steps is None or not self._steps.ends(drive.failed_at, state):
+                raise
+            return [*state, np.float64(-2 - drive.failed_at)]
+
+    def _learn(self, step: int, state: Sequence[Any]) -> bool:
+        """Learn the path that a step takes from this state; False if the condition says that there is no step."""
+        assert self._steps is not None
+        try:
+            learned = self._steps.learned(self._compiled, step, state)
+        except Exception as error:
+            self.close()
+            if self.loop.compile is True:
+                _note(error, self.loop)
+            raise
+        self._compiled = self._compiled if learned is None else learned
+        return learned is not None
+
+    def _own(self, state: Sequence[Any]) -> State:
+        """The leaves of the user's state."""
+        return tuple(x if x.ndim else x[()] for x in state[: len(self.init)])
 
     def _state_at(self, step: int) -> list[Any]:
         """The state before a step."""
@@ -119,12 +179,15 @@ class CompiledSweep:
         code = self._compiled
         schedule, plan = self._planned()
         if self._report is None:
-            self._report = reported(self.loop, schedule, plan)
+            self._report = reported(self.loop, schedule, plan, self._n)
         if self._report is not None:
             self._report.compiled = True
             self._report.policy, self._report.plan = schedule, plan
             self._report.state_bytes, self._report.residual_bytes = code.state_bytes, code.residual_bytes
             self._report.first_bytes = code.first_bytes
+            self._report.counted = self._counted or 0
+            if self._count_seconds:
+                self._report.seconds["count"] = self._count_seconds
         return schedule
 
     def reverse(self, cts_state: Sequence[Any], cts_ys: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
@@ -211,7 +274,8 @@ class CompiledSweep:
         if report is None or drive is None:
             return
         report.add_seconds(phase, perf_counter() - begin)
-        report.steps, report.records, report.saves, report.loads = drive.steps, drive.records, drive.saves, drive.loads
+        report.steps = drive.steps + report.counted
+        report.records, report.saves, report.loads = drive.records, drive.saves, drive.loads
         report.peak_bytes = drive.peak_bytes
         report.peak_snapshot_bytes, report.peak_residual_bytes = drive.peak_snapshot_bytes, drive.peak_residual_bytes
         report.rss_growth_bytes = max(report.rss_growth_bytes, resident_bytes() - self._rss)
@@ -221,15 +285,20 @@ def machine_code(
     loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any]
 ) -> tuple[CompiledSweep | None, str | None]:
     """The loop as a compiled one, or None and the reason why it is not. With ``compile=True`` the reason is raised."""
-    steps = TracedSteps(loop, init, xs, values)
+    n_captures, steps = len(loop.captures), TracedSteps(loop, init, xs, values)
+    if loop.compile == "auto" and (reason := steps.refused()) is not None:
+        return None, reason
     try:
         compiled = steps.compiled()
     except Exception as error:  # whatever a step does with a value that is not there yet
         if loop.compile is True:
             _note(error, loop)
             raise
-        steps.forget()
+        steps.refuse(described(error))
         return None, described(error)
+    if compiled is None:
+        loop.captures.forget(n_captures)
+        return None, "its condition fails at the start: there is no step"
     return CompiledSweep(loop, compiled, init=init, xs=xs, values=steps.values, steps=steps), None
 
 

@@ -150,7 +150,7 @@ class Carried:
 
         return step
 
-    def asked(self, condition: Callable[[list[Any]], bool], state: Sequence[Any]) -> bool:
+    def asked(self, condition: Callable[[list[Any]], Any], state: Sequence[Any]) -> Any:
         """What a condition says of a state; StateError if it draws."""
         answer = condition(self.opened(state))
         for position, path, inside in zip(self.positions, self.paths, self.inside, strict=True):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from inspect import getclosurevars
+from math import ceil
 from random import Random
 from typing import Any
 
 import numpy as np
 
 from unspool.closure import Captures
-from unspool.codegen.fallback import FlatStep, Steps, Surroundings
+from unspool.codegen.fallback import Condition, FlatStep, Steps
 from unspool.errors import ReplayError
 from unspool.ir.listener import Traced, primal, resolve
 from unspool.kernels import Kernels, State
@@ -25,10 +26,15 @@ from unspool.source_line import user_line
 from unspool.stores import RamStore
 from unspool.stores.arena import keep_heap
 from unspool.tree import Structure
+from unspool.worth import operations
 
 ENOUGH_STEPS, LARGE = 10_000, 10_000
 """compile="auto" compiles loops of so many steps, and of fewer on states of more numbers than LARGE: about a second
 that is saved on the tape pays for the compilation."""
+
+FEWEST_STEPS, ENOUGH_OPERATIONS = 200, 40_000
+"""It also compiles loops of so many steps or more that take so many operations together, about 0.2 s on the tape. To
+count them takes as long as two or three steps, so that fewer steps are not looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +51,7 @@ class Loop:
     schedule: Schedule | Auto
     names: tuple[str, ...]
     captures: Captures
-    condition: Callable[[list[Any], Surroundings], bool] | None = None
+    condition: Condition | None = None
     progress: bool = False
     compile: bool | str = "auto"
     body: Any = None
@@ -72,8 +78,19 @@ class Loop:
     check: Check = Check.DIGEST
     """How much of a state is compared when it is computed again."""
 
-    def steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any], bar: Any = None) -> Steps:
-        """The loop as it is carried out from this state."""
+    asked: Any = None
+    """The user's condition, if ``condition`` is nothing but that."""
+
+    def steps(
+        self,
+        state: State,
+        xs: Sequence[np.ndarray],
+        values: Sequence[Any],
+        bar: Any = None,
+        longer: Callable[[int], float] | None = None,
+    ) -> Steps:
+        """The loop as it is carried out from this state; ``longer(k)`` is told that a while loop goes on to
+        step k, and says from which step on it wants to know next."""
         return Steps(
             self.step,
             state,
@@ -86,19 +103,34 @@ class Loop:
             condition=self.condition,
             tick=None if bar is None else lambda verb: bar.update(),
             check=self.check,
-            explain=lambda: self._generators().strip(),
+            explain=lambda: self.generators().strip(),
+            longer=longer,
         )
 
-    def why_not_compiled(self, state: State) -> str | None:
+    def why_not_compiled(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> str | None:
         """Why compilation for states like this is not even tried, if it is not."""
         if self.compile is False:
             return "compile=False"
-        if self.compile == "auto" and self.n_steps is None:
-            return "the number of steps is not known"
-        size = sum([np.size(leaf) for leaf in state])
-        if self.compile == "auto" and (self.n_steps or 0) * (1 + size / LARGE) < ENOUGH_STEPS:
-            return f"too few steps on {size:,} numbers: {self.n_steps:,}"
-        return None
+        if self.compile is True:
+            return None
+        if self.n_steps is None:
+            return "too few steps before the condition failed"
+        if self.n_steps >= self.enough_by_size(state):
+            return None
+        if self.n_steps >= FEWEST_STEPS and self.n_steps * operations(self, state, xs, values) >= ENOUGH_OPERATIONS:
+            return None
+        return f"too few steps on {sum(map(np.size, state)):,} numbers: {self.n_steps:,}"
+
+    @staticmethod
+    def enough_by_size(state: State) -> float:
+        """So many steps on a state like this are compiled, whatever a step does."""
+        return ENOUGH_STEPS / (1 + sum([np.size(leaf) for leaf in state]) / LARGE)
+
+    def enough_steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> int:
+        """After how many steps on the tape a while loop that goes on is compiled."""
+        enough = self.enough_by_size(state)
+        found = operations(self, state, xs, values)
+        return ceil(min(enough, max(FEWEST_STEPS, ENOUGH_OPERATIONS / found)) if found else enough)
 
     def replay_error(self, found: Mismatch) -> str:
         """What to say when the state at a step came out differently."""
@@ -117,16 +149,16 @@ class Loop:
                 cause = (
                     f"Step {step}, run twice more from the same state just now, did not repeat itself in "
                     f"state{self._name(difference)} ({difference}): it draws random numbers, reads a clock, or keeps "
-                    f"something outside of its state.{self._generators()}"
+                    f"something outside of its state.{self.generators()}"
                 )
             case _:
-                cause = self._generators().strip()
+                cause = self.generators().strip()
         return replay_message(what, found.difference, cause)
 
     def _name(self, difference: Difference) -> str:
         return self.names[difference.position] if difference.position < len(self.names) else ""
 
-    def _generators(self) -> str:
+    def generators(self) -> str:
         """The random generators that the step reads from the code around the loop, in a sentence."""
         try:
             found = getclosurevars(self.body)
@@ -149,11 +181,12 @@ class Sweep:
     values: list[Any] = field(default_factory=list)
     _run: Run = field(init=False)
     _bar: Any = None
-    _report: LoopReport | None = None
+    report: LoopReport | None = None
     _rss: int = 0
     _spent: bool = False
     _results: tuple[int, ...] = ()
     not_compiled: str | None = None
+    longer: Callable[[int], float] | None = None
 
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state and the outputs."""
@@ -161,15 +194,15 @@ class Sweep:
         keep_heap()
         if loop.progress:
             self._bar = progress_bar(loop, None)
-        self.steps = loop.steps(self.init, self.xs, self.values, self._bar)
+        self.steps = loop.steps(self.init, self.xs, self.values, self._bar, self.longer)
         rss = resident_bytes()
         try:
             kernels, schedule, plan = self._planned(self.steps.kernels())
             self._rss = rss
-            self._report = reported(loop, schedule, plan)
-            if self._report is not None:
-                self._report.state_bytes = kernels.layout.n_bytes
-                self._report.not_compiled = self.not_compiled
+            self.report = reported(loop, schedule, plan, loop.n_steps)
+            if self.report is not None:
+                self.report.state_bytes = kernels.layout.n_bytes
+                self.report.not_compiled = self.not_compiled
             if self._bar is not None and loop.n_steps is not None:
                 self._bar.total = schedule.steps(loop.n_steps) + loop.n_steps
             self._run = Run(
@@ -179,7 +212,7 @@ class Sweep:
                 loop.n_steps,
                 replay_error=loop.replay_error,
                 check=loop.check,
-                report=self._report,
+                report=self.report,
             )
             final = self._run.forward(self.init)
         except BaseException:
@@ -230,9 +263,9 @@ class Sweep:
         self._finish()
 
     def _weigh(self) -> None:
-        if self._report is not None:
+        if self.report is not None:
             growth = resident_bytes() - self._rss
-            self._report.rss_growth_bytes = max(self._report.rss_growth_bytes, growth)
+            self.report.rss_growth_bytes = max(self.report.rss_growth_bytes, growth)
 
     def _finish(self) -> None:
         if self._bar is not None:
@@ -240,12 +273,11 @@ class Sweep:
             self._bar = None
 
 
-def reported(loop: Loop, schedule: Schedule, plan: Plan | None) -> LoopReport | None:
-    """A report of this run, if anybody observes."""
+def reported(loop: Loop, schedule: Schedule, plan: Plan | None, n_steps: int | None) -> LoopReport | None:
+    """A report of this run, if anybody observes; ``n_steps`` where they are known before it begins."""
     if not logs():
         return None
-    online = loop.n_steps is None
-    report = LoopReport(loop.name, schedule, loop.n_steps or 0, online=online, plan=plan, line=user_line())
+    report = LoopReport(loop.name, schedule, n_steps or 0, online=n_steps is None, plan=plan, line=user_line())
     for log in logs():
         log.append(report)
     return report

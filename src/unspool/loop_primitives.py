@@ -30,6 +30,7 @@ from unspool.planner import Auto, StepPrices
 from unspool.schedules import simulate
 from unspool.sweeps import run_plainly, sweep_of
 from unspool.tangents import Tangents
+from unspool.undecided import Undecided
 
 if TYPE_CHECKING:
     from unspool.codegen.machine import Compiled
@@ -83,7 +84,9 @@ def _code_of(loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequenc
     from unspool.traced_steps import TracedSteps  # importing the compiler costs more than most loops
 
     types = [[ArrayType.of(x) for x in group] for group in (init, xs, values)]
-    return TracedSteps(loop, *types, only_types=True).compiled()
+    code = TracedSteps(loop, *types, only_types=True).compiled()
+    assert code is not None  # it has a number of steps
+    return code
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +121,7 @@ class Form:
             final, ys = self._compiled(loop, init, xs, values).plainly()
         return (*final, *ys)
 
-    def sweep(self, loop: Loop, operands: Sequence[Any]) -> Sweep | CompiledSweep:
+    def sweep(self, loop: Loop, operands: Sequence[Any]) -> Sweep | CompiledSweep | Undecided:
         """A run with a way back, before its first step."""
         init, xs, values = self.split(operands)
         if self.code is None:
@@ -227,9 +230,9 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
 
         return step
 
-    def condition(pairs: list[Any], around: Surroundings) -> bool:
+    def condition(pairs: list[Any], *how: Any) -> bool:
         assert loop.condition is not None
-        return loop.condition(pairs[: form.n_state], around)
+        return loop.condition(pairs[: form.n_state], *how)
 
     stepping = loop.stepping
     tangent = Loop(

@@ -31,6 +31,8 @@ def run_loop(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[A
     tracer = next((listener for listener in reversed(listeners) if isinstance(listener, Tracer)), None)
     if tracer is not None:
         long = loop.n_steps is not None and loop.n_steps > MOST_UNROLLED
+        if long and tracer.counts:
+            raise UnsupportedError("a long loop inside a step is not counted")
         return staged(loop, init, xs) if tracer.keeps_loops or long else _unrolled(loop, init, xs)
     return as_primitive(loop, init, xs)
 

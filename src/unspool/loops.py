@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unspool.closure import Captures, Capturing, standing_in
-from unspool.codegen.fallback import FlatStep, Steps, Surroundings
+from unspool.codegen.fallback import Condition, FlatStep, Steps, Surroundings
 from unspool.errors import PolicyError, StateError, UnsupportedError
 from unspool.generators import Carried, FlatBody, is_generator
 from unspool.ir.listener import Traced, refuse_subclass, resolve
@@ -195,7 +195,9 @@ def while_loop(
     """``while cond_fun(val): val = body_fun(val)``; returns the last val.
 
     The number of steps need not be known: ``policy`` is one that does not ask for it, as "none", "every-k" or
-    "online-c". The condition has no derivative. The rest is as in `fori_loop`.
+    "online-c". The condition has no derivative; it may branch, and read what the step may read. With ``compile=True``
+    its machine code says how many steps there are, which costs a sweep more; with "auto" the loop begins on the tape,
+    and again in machine code where it is long. The rest is as in `fori_loop`.
 
     >>> import numpy as np, unspool
     >>> def root(a):  # Newton's method for the square root
@@ -215,12 +217,12 @@ def while_loop(
 
     captures = Captures()
 
-    def going(state: list[Any]) -> bool:
-        return bool(cond_fun(structure.unflatten(state)))
+    def going(state: list[Any]) -> Any:
+        return cond_fun(structure.unflatten(state))
 
-    def condition(state: list[Any], around: Surroundings) -> bool:
+    def condition(state: list[Any], around: Surroundings, truth: Callable[[Any], bool] = bool) -> bool:
         with standing_in(Capturing(captures, around.read), around.listeners):
-            return carried.asked(going, state) if carried is not None else going(state)
+            return truth(carried.asked(going, state) if carried is not None else going(state))
 
     loop = _loop(
         "while_loop",
@@ -238,6 +240,7 @@ def while_loop(
         captures=captures,
         condition=condition,
         going=going,
+        asked=cond_fun,
     )
     final, _ = run_loop(loop, leaves, [])
     return structure.unflatten(final if carried is None else carried.given_back(final))
@@ -325,8 +328,9 @@ def _loop(
     check: str = "digest",
     check_finite: bool = False,
     captures: Captures | None = None,
-    condition: Callable[[list[Any], Surroundings], bool] | None = None,
-    going: Callable[[list[Any]], bool] | None = None,
+    condition: Condition | None = None,
+    going: Callable[[list[Any]], Any] | None = None,
+    asked: Any = None,
     about: tuple[Any, ...] = (),
     outputs: list[Structure] | None = None,
 ) -> Loop:
@@ -368,6 +372,7 @@ def _loop(
         [] if outputs is None else outputs,
         as_threads(threads),
         as_check(check),
+        asked,
     )
     if check_finite:
         from unspool.finite import check_loop  # a tool for a bad day

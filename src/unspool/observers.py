@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class LoopReport:
     """What one run of a loop did: counted, weighed and timed.
 
-    ``steps`` counts every evaluation of the step. Bytes are what snapshots and residuals hold at once; ``peak_bytes``
+    ``steps`` counts every evaluation of the step, and ``counted`` those among them that a compiled while loop took only
+    to find out how many there are. Bytes are what snapshots and residuals hold at once; ``peak_bytes``
     is measured, ``predicted_peak_bytes`` comes from the schedule, the bytes of one state and those of the residuals of
     the first step that was recorded, of which ``first_bytes`` are not needed for the steps after it. ``compiled`` tells
     whether the steps ran as machine code, ``not_compiled`` why not. ``seconds`` has an entry per phase (sweep, unwind)
@@ -48,6 +49,7 @@ class LoopReport:
     not_compiled: str | None = None
     plan: Plan | None = None
     line: str | None = None
+    counted: int = 0
     _predicted: tuple[int, int] | None = None
 
     @property
@@ -74,7 +76,7 @@ class LoopReport:
                 slots = cost.peak_slots[0] + (cost.peak_slots[0] < getattr(self.policy, "slots", self.n_steps))
                 peak = slots * self.state_bytes + cost.peak_taped * self.residual_bytes
             peak += self.first_bytes * (self.plan is None and cost.peak_taped > 0)
-            self._predicted = cost.steps, peak
+            self._predicted = cost.steps + self.counted, peak
         return self._predicted
 
     def foreseen(self, steps: int, peak_bytes: int) -> None:

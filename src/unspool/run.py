@@ -105,12 +105,7 @@ class Run:
 
     # --- a loop of unknown length -------------------------------------------------------------------------------------
     def _sweep_online(self) -> None:
-        schedule = self.schedule
-        if not isinstance(schedule, OnlineSchedule):
-            raise PolicyError(
-                f"the policy {schedule} must know the number of steps, and a while loop does not. Use Online(slots), "
-                "'every-k' or 'none', or fori_loop with a known number of steps."
-            )
+        schedule = online(self.schedule)
         for action in schedule.sweep():
             if not self.kernels.going(self.state, self.position):
                 break
@@ -265,6 +260,16 @@ class Run:
         saved = sum(store.n_bytes for store in self.stores.values())
         report.peak_snapshot_bytes = max(report.peak_snapshot_bytes, saved)
         report.peak_bytes = max(report.peak_bytes, saved + taped)
+
+
+def online(schedule: Schedule) -> OnlineSchedule:
+    """The schedule, if it need not know the number of steps; PolicyError otherwise."""
+    if not isinstance(schedule, OnlineSchedule):
+        raise PolicyError(
+            f"the policy {schedule} must know the number of steps, and a while loop does not. Use Online(slots), "
+            "'every-k' or 'none', or fori_loop with a known number of steps."
+        )
+    return schedule
 
 
 def _kept(leaf: Any) -> Any:

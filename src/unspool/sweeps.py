@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unspool.kernels import State
-from unspool.loop import Loop, Sweep, plain_state, progress_bar
+from unspool.loop import Loop, Sweep, plain_state
+from unspool.undecided import Undecided, run_on_tape
 
 if TYPE_CHECKING:
     from unspool.compiled import CompiledSweep
@@ -19,34 +20,27 @@ def run_plainly(
     loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any] = ()
 ) -> tuple[Sequence[Any], Sequence[Any]]:
     """Run the loop forwards only, as it runs where there is a way back: with the same bits."""
-    start = plain_state(init)
-    if loop.why_not_compiled(start) is None:
+    start, rows = plain_state(init), plain_state(xs)
+    if loop.n_steps is None and loop.compile == "auto":
+        return Undecided(loop, start, rows, values).plainly()
+    if loop.why_not_compiled(start, rows, values) is None:
         from unspool.compiled import machine_code
         from unspool.traced_steps import PathError
 
-        compiled, _ = machine_code(loop, start, plain_state(xs), values)
+        compiled, _ = machine_code(loop, start, rows, values)
         if compiled is not None:
             with suppress(PathError):
                 return compiled.plainly()
-    bar = progress_bar(loop, loop.n_steps) if loop.progress else None
-    state = start
-    steps = loop.steps(state, plain_state(xs), values, bar)
-    try:
-        if loop.n_steps is not None:
-            state, _ = steps.advance(state, 0, loop.n_steps)
-        else:
-            k = 0
-            while steps.going(state, k):
-                state, k = steps.advance(state, k, k + 1)
-    finally:
-        if bar is not None:
-            bar.close()
-    return state, steps.ys or []
+    return run_on_tape(loop, start, rows, values)
 
 
-def sweep_of(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any] = ()) -> Sweep | CompiledSweep:
+def sweep_of(
+    loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequence[Any] = ()
+) -> Sweep | CompiledSweep | Undecided:
     """A run of the loop: compiled where that can be and pays, else on the tape."""
-    reason = loop.why_not_compiled(init)
+    if loop.n_steps is None and loop.compile == "auto":
+        return Undecided(loop, init, xs, values)
+    reason = loop.why_not_compiled(init, xs, values)
     if reason is None:
         from unspool.compiled import machine_code  # importing the compiler costs more than most loops
 

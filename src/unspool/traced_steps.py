@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import basename, dirname
 from traceback import walk_tb
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unspool.adjoint import Point, Recording, joined, outside, record
-from unspool.adjoint.fingerprint import Fingerprint, Unknown
+from unspool.adjoint.fingerprint import Fingerprint
 from unspool.closure import LateCaptureError, aside, lifted
 from unspool.codegen.build import build, is_built
 from unspool.codegen.fallback import FlatStep, Surroundings
@@ -24,7 +24,9 @@ from unspool.ir.listener import FROZEN, Traced, active, primal
 from unspool.ir.program import Equation, Var
 from unspool.layout import ArrayType
 from unspool.loop import Loop
+from unspool.tracer import Tracer
 from unspool.tree import Structure
+from unspool.worth import key_of
 
 _PACKAGE = dirname(__file__)
 
@@ -52,23 +54,36 @@ class TracedSteps:
         self._init, self._n_captures = init, len(loop.captures)
         self._seen = _seen(loop, init, xs) if not values and not self._n_captures else None
         self._lifting = False
+        self._over = False  # whether the last trace has found that there is no step to take
+        self._asked = 0  # the branches of its condition
+        self._tracer: Tracer | None = None  # of the last trace
         self._before: dict[str, Any] | None = None
         self._state = [ArrayType.of(x) for x in init]
         self._inputs = [ArrayType(x.dtype, x.shape[1:]) for x in xs]
 
-    def compiled(self) -> Compiled:
-        """The machine code of the paths that the first steps take. Raises `UnsupportedError`, and whatever a step does
-        with a value that is not there yet."""
+    def compiled(self) -> Compiled | None:
+        """The machine code of the paths that the first steps take, or None for a while loop without steps. Raises
+        `UnsupportedError`, and whatever a step does with a value that is not there yet."""
         if self._seen is not None and self._seen.key in _TRACED:
             return self._seen.recall(self.loop, self.values)
         self._check()
-        return self._built(self._explored([], 0, self._init))
+        paths = self._explored([], 0, self._init)
+        return self._built(paths) if paths else None
 
-    def learned(self, compiled: Compiled, step: int, state: Sequence[Any]) -> Compiled:
-        """The machine code with the path added that this step takes. Raises `PathError`."""
+    def ends(self, step: int, state: Sequence[Any]) -> bool:
+        """Whether the condition of a while loop fails for this state."""
+        if self.loop.condition is not None:
+            self._recorded(step, state)
+        return self._over
+
+    def learned(self, compiled: Compiled, step: int, state: Sequence[Any]) -> Compiled | None:
+        """The machine code with the path added that this step takes, or None where the condition of a while loop fails.
+        Raises `PathError`."""
         known = compiled.adjoint.paths
         try:
             found = self._explored(known, step, state)
+            if len(found) == len(known) and self._over:
+                return None
             if len(found) == len(known):
                 raise UnsupportedError(
                     f"in step {step} of {self.loop.name} a branch hangs on the last digit of a value "
@@ -82,9 +97,18 @@ class TracedSteps:
                 raise
             raise PathError(described(error)) from error
 
-    def forget(self) -> None:
-        """Drop the captures that only the trace has read."""
-        _forget(self.loop, self._n_captures)
+    def refused(self) -> str | None:
+        """Why an earlier call has found that the step cannot be compiled."""
+        found = None if self._seen is None else _REFUSED.get(self._seen.key)
+        return None if found is None else found[0]
+
+    def refuse(self, reason: str) -> None:
+        """Drop the captures that only the trace has read; remember why, if it hangs on no value."""
+        self.loop.captures.forget(self._n_captures)
+        if self._seen is not None and (self._tracer is None or not self._tracer.branches):
+            _REFUSED[self._seen.key] = reason, self._seen.alive()
+            if len(_REFUSED) > _MOST_TRACED:
+                _REFUSED.popitem(last=False)
 
     def _built(self, paths: Sequence[Recording]) -> Compiled:
         adjoint = joined(paths)
@@ -102,8 +126,12 @@ class TracedSteps:
         """The known paths, and those that some steps from here on take."""
         paths, n = [*known], self.loop.n_steps or 0
         ahead = [*range(step, min(step + _AHEAD, n)), *[k for k in (n // 2, n - 1) if k >= step + _AHEAD]]
+        if self.loop.n_steps is None:
+            ahead = [*range(step, step + _AHEAD)]
         for k in ahead or [0]:
             found = self._recorded(k, state)
+            if self._over:
+                break
             if all(found.path != path.path for path in paths):
                 if self._is_new(found):
                     self._check_repeats(found, k, state)
@@ -128,7 +156,7 @@ class TracedSteps:
             except DetachedError:  # perhaps because a plain array was indexed with the number of the step
                 if loop.stepping is None:
                     raise
-                _forget(loop, n_captures)
+                captures.forget(n_captures)
                 del self.values[n_values:]
                 self._lifting = True
         return self._trace(k, state)
@@ -144,14 +172,19 @@ class TracedSteps:
         around = (*active(), *aside(), *(handle.listener for handle in captures.handles))
 
         def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
+            surroundings = Surroundings(around, read)
+            self._tracer = k.listener
+            self._over = not self._goes_on(k.listener, state, surroundings)
+            if self._over:
+                return state, []
             flat = _lifted_step(loop, k.listener) if self._lifting else loop.step
-            return flat(k, state, inputs, Surroundings(around, read))
+            return flat(k, state, inputs, surroundings)
 
         at = None
         if not self._only_types:
             rows = [x[k] if len(x) else np.zeros(t.shape, t.dtype) for x, t in zip(self.xs, self._inputs, strict=True)]
             at = Point(k, state, rows, value)
-        return record(
+        found = record(
             step,
             self._state,
             self._inputs,
@@ -159,29 +192,51 @@ class TracedSteps:
             lambda: max(len(captures), len(values)),
             at=at,
         )
+        return replace(found, asked=self._asked) if self._asked else found
+
+    def _goes_on(self, tracer: Tracer, state: Sequence[Any], surroundings: Surroundings) -> bool:
+        """What the condition of a while loop says; its last branch is noted, if that is what it says."""
+        condition = self.loop.condition
+        if condition is None:
+            return True
+
+        def truth(answer: Any) -> bool:
+            n_before = len(tracer.branches)
+            found = bool(answer)
+            n_after = len(tracer.branches)
+            self._asked = n_after if n_after > n_before else 0
+            return found
+
+        goes_on = condition([*state], surroundings, truth)
+        if any(leaf.version for leaf in state):
+            raise UnsupportedError(f"the condition of {self.loop.name} writes into the state, which only a step may do")
+        return goes_on
 
     # --- what is refused --------------------------------------------------------------------------------------------
     def _check(self) -> None:
         loop = self.loop
-        if loop.n_steps is None:
-            raise UnsupportedError("a while loop is not compiled: its condition is Python code")
-        if loop.n_steps > MOST_STEPS:
+        if loop.n_steps is not None and loop.n_steps > MOST_STEPS:
             raise UnsupportedError(f"{loop.name} has more than 2**31 steps")
         for t in (*self._state, *self._inputs):
             if t.dtype != np.float64:
                 raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
-        self._before = outside(loop.step)
+        self._before = self._outside()
+
+    def _outside(self) -> dict[str, Any]:
+        """What the step and the condition of the loop keep outside of the state."""
+        condition = {} if self.loop.condition is None else outside(self.loop.condition)
+        return {**outside(self.loop.step), **{f"{name} (in its condition)": what for name, what in condition.items()}}
 
     def _is_new(self, found: Recording) -> bool:
         """Whether the trace must be seen a second time: nothing like it was built before, or it has left marks."""
-        return bool(found.branches) or not is_built(joined([found])) or self._before != outside(self.loop.step)
+        return bool(found.branches) or not is_built(joined([found])) or self._before != self._outside()
 
     def _check_repeats(self, found: Recording, k: int, state: Sequence[Any]) -> None:
         """Refuse a step that changes what is outside of it, or that does not do the same a second time."""
         loop = self.loop
-        between = outside(loop.step)
+        between = self._outside()
         again = self._recorded(k, state)
-        after = outside(loop.step)  # what the first trace has filled, a cache say, may stay as it is
+        after = self._outside()  # what the first trace has filled, a cache say, may stay as it is
         changed = sorted(name for name in between.keys() | after.keys() if between.get(name) != after.get(name))
         if changed:
             raise UnsupportedError(
@@ -220,14 +275,6 @@ def described(error: Exception) -> str:
     frames = [f for f, _ in walk_tb(error.__traceback__) if not f.f_code.co_filename.startswith(_PACKAGE)]
     where = f" in {basename(frames[-1].f_code.co_filename)}:{frames[-1].f_lineno}" if frames else ""
     return f"{type(error).__name__}{where}: {error}"
-
-
-def _forget(loop: Loop, n_captures: int) -> None:
-    """Drop the captures that only the trace has read."""
-    captures = loop.captures
-    for handle in captures.handles[n_captures:]:
-        del captures.positions[id(handle)]
-    del captures.handles[n_captures:], captures.outside[n_captures:]
 
 
 # --- arrays that are read by rows ------------------------------------------------------------------------------------
@@ -275,6 +322,7 @@ class _Trace:
 
 
 _TRACED: OrderedDict[Any, _Trace] = OrderedDict()
+_REFUSED: OrderedDict[Any, tuple[str, list[Any]]] = OrderedDict()
 _MOST_TRACED = 128
 
 
@@ -295,25 +343,21 @@ class _Seen:
         loop.outputs[:] = trace.outputs
         return trace.compiled
 
+    def alive(self) -> list[Any]:
+        """What the key names by its identity."""
+        return [None if isinstance(x, Traced) else x for x in self.print.alive]
+
     def note(self, loop: Loop, compiled: Compiled) -> None:
         """Remember the trace, if all that it captured stands in the key."""
         places = {id(handle): position for position, handle in enumerate(self.print.traced)}
         captured = [places.get(id(handle), -1) for handle in loop.captures.handles]
         if -1 in captured:
             return
-        alive = [None if isinstance(x, Traced) else x for x in self.print.alive]
-        _TRACED[self.key] = _Trace(compiled, tuple(captured), tuple(loop.outputs), alive)
+        _TRACED[self.key] = _Trace(compiled, tuple(captured), tuple(loop.outputs), self.alive())
         while len(_TRACED) > _MOST_TRACED:
             _TRACED.popitem(last=False)
 
 
 def _seen(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> _Seen | None:
-    if loop.body is None:
-        return None
-    found = Fingerprint()
-    try:
-        key = found.of(loop.body)
-    except Unknown:
-        return None
-    types = tuple([(x.dtype, x.shape) for x in init]), tuple([(x.dtype, x.shape[1:]) for x in xs])
-    return _Seen((loop.name, *loop.about, loop.threads > 1, *types, key), found)
+    found = key_of(loop, init, xs)
+    return None if found is None else _Seen(*found)

@@ -34,17 +34,17 @@ class Tracer(Listener):
     """Listens to types: the value of a variable is its `ArrayType`, its node is the `Var` that names it.
 
     A Python branch on a value goes the way that it goes for the ``samples`` of the inputs, if they have any. A loop
-    becomes one equation if the tracer ``keeps_loops``, and is written out otherwise.
+    becomes one equation if the tracer ``keeps_loops``, and is written out otherwise; one that ``counts`` compiles none.
     """
 
     __slots__ = (
-        *("branches", "consts", "equations", "inputs", "keeps_loops"),
+        *("branches", "consts", "counts", "equations", "inputs", "keeps_loops"),
         *("level", "n_vars", "recording", "samples", "scope"),
     )
 
-    def __init__(self, *, keeps_loops: bool = False) -> None:
+    def __init__(self, *, keeps_loops: bool = False, counts: bool = False) -> None:
         self.level = 0
-        self.keeps_loops = keeps_loops
+        self.keeps_loops, self.counts = keeps_loops, counts
         self.scope: Scope | None = None
         self.recording = True
         self.equations: list[Equation] = []

@@ -238,6 +238,7 @@ class Plain:
         space: dict[str, Any] = {
             "__name__": "plain",
             "math": Mathematics(),
+            "np": np,
             "inner": lambda function: function,
             "field": Memory,
             "fma": fma,

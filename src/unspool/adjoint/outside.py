@@ -83,9 +83,10 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         yield from ((f"[{key!r}]", entry) for key, entry in value.items())
     elif _is_ours(type(value)):
-        step = getattr(value, "step", None)  # of a loop
-        if isinstance(step, FunctionType):
-            yield "", step
+        for part in ("step", "condition"):  # of a loop
+            inner = getattr(value, part, None)
+            if isinstance(inner, FunctionType):
+                yield "", inner
     else:
         yield from ((f".{key}", entry) for key, entry in getattr(value, "__dict__", {}).items())
 

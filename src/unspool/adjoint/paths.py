@@ -3,6 +3,9 @@
 All paths are computed, and the truths that decide choose a whole result or a whole cotangent; nothing of a path that
 is not taken gets into it, a NaN neither. What the paths have in common is computed once. A step that goes another way
 than all of them keeps its state, and its number is noted: whoever runs the steps looks for it and learns the path.
+
+The condition of a while loop is a branch before the step, of which one side is known to be the end: there the state
+stays as it is, too, and the number of steps is noted.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def joined(paths: Sequence[Recording]) -> Adjoint:
     shared = join_common(fold_constants(builder.program(flat)))
     builder.equations, builder.consts = [*shared.equations], [*shared.consts]
     left = iter(shared.outputs)
-    flows = [_Flow(f.path, [next(left) for _ in f.outputs], [next(left) for _ in f.conditions]) for f in flows]
+    flows = [_Flow(f.path, [next(left) for _ in f.outputs], [next(left) for _ in f.conditions], f.asked) for f in flows]
 
     k, inputs = builder.inputs[0], builder.inputs[1:]
     nothing = [*inputs[: len(model.state)]]  # the state of a step whose path is not known stays as it is
@@ -49,16 +52,19 @@ def joined(paths: Sequence[Recording]) -> Adjoint:
     cts = builder.inputs[1 + len(model.state) + len(model.inputs) + len(model.captures) :][: len(model.state)]
     nothing += cts
     nothing += [builder.constant(np.zeros(t.shape)) for t in (*model.inputs, *model.captures)]
-    watched = not _is_complete([flow.path for flow in flows])
-    results = builder.chosen(flows, nothing)
+    ends = _ends(flows, nothing)
+    watched = bool(ends) or not _is_complete([flow.path for flow in flows])
+    results = builder.chosen([*flows, *ends], nothing)
     if not watched:
         return assemble(replace(model, whole=builder.program(results), branches=(), after=()), tuple(paths))
     flag, ct_flag = builder.var(_FLAG), builder.var(_FLAG)
     number = builder.apply(multiply, k, Literal(1.0))
     for flow in flows:
         flow.outputs[:] = [Literal(-1.0)]
-    (found,) = builder.chosen(flows, [number])
-    noted = builder.apply(where, builder.apply(PRIMITIVES["less"], flag, Literal(0.0)), found, flag)
+    for end in ends:
+        end.outputs[:] = [builder.apply(PRIMITIVES["subtract"], Literal(-2.0), number)]
+    (found,) = builder.chosen([*flows, *ends], [number])
+    noted = builder.apply(where, builder.apply(PRIMITIVES["equal"], flag, Literal(-1.0)), found, flag)
     n_state = len(model.state)
     at, ct_at = 1 + n_state, len(builder.inputs) - len(model.outputs)
     builder.inputs = [*builder.inputs[:at], flag, *builder.inputs[at:ct_at], ct_flag, *builder.inputs[ct_at:]]
@@ -76,6 +82,7 @@ class _Flow:
     path: tuple[bool, ...]
     outputs: list[Any]
     conditions: list[Any]
+    asked: int = 0
 
 
 class _Builder:
@@ -132,7 +139,7 @@ class _Builder:
             self.equations.append(replace(equation, operands=tuple(operands), outputs=outputs))
         results = [here.get(atom, atom) for atom in whole.outputs]
         results += [self.constant(np.zeros(t.shape)) for t in model.captures[len(path.captures) :]]
-        return _Flow(path.path, results, [self._truth(here[b.condition]) for b in path.branches])
+        return _Flow(path.path, results, [self._truth(here[b.condition]) for b in path.branches], path.asked)
 
     def _truth(self, condition: Atom) -> Var:
         """A condition as one truth without axes."""
@@ -157,6 +164,17 @@ class _Builder:
         return [
             one if one == other else self.apply(where, condition, one, other) for one, other in zip(*sides, strict=True)
         ]
+
+
+def _ends(flows: Sequence[_Flow], nothing: Sequence[Atom]) -> list[_Flow]:
+    """Where the condition of a while loop says that there is no step: the other side of its last branch."""
+    ends: dict[tuple[bool, ...], _Flow] = {}
+    for flow in flows:
+        n = flow.asked
+        if n:
+            path = (*flow.path[: n - 1], not flow.path[n - 1])
+            ends[path] = _Flow(path, [*nothing], flow.conditions[:n])
+    return [*ends.values()]
 
 
 def _is_complete(paths: Sequence[tuple[bool, ...]], depth: int = 0) -> bool:

@@ -54,6 +54,9 @@ class Recording:
     outputs: tuple[ArrayType, ...]
     branches: tuple[Branch, ...] = ()
     after: tuple[Any, ...] = ()
+    asked: int = 0
+    """Of a while loop: its step is taken where the first so many branches go this way, and the last of them is what
+    the condition says. 0 where there is no such branch."""
 
     @property
     def path(self) -> tuple[bool, ...]:
@@ -68,7 +71,8 @@ class Adjoint:
     ``reverse`` maps (k, state, inputs, captures, cotangents of state and outputs) to the cotangents of state, inputs
     and captures. ``joint`` is both in one program. All floats; ``k`` is the number of the step, an int64. ``paths`` are
     the recordings that it was put together from; where they are not all that there are, it is ``watched``: the last
-    leaf of the state, -1 at first, becomes the number of the first step that takes another path.
+    leaf of the state, -1 at first, becomes the number of the first step that takes another path, or -2 less the
+    number of steps at which the condition of a while loop fails.
     """
 
     joint: Program

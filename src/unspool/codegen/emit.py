@@ -46,6 +46,7 @@ def emit(adjoint: Adjoint) -> str:
     keep_state = [f"state[{i}] = s{i}" for i in range(n_state)]
     rows = [f"x{i} = xs[k, {i}]" for i in range(n_inputs)]
     put_out = [f"ys[k, {i}] = y{i}" for i in range(n_outputs)]
+    stop = [f"if s{n_state - 1} != -1.0:", "    break"] if adjoint.watched else []  # the state stays as it is
     tape = [f"taped[top, {i}] = s{i}" for i in range(n_state)]
     arrays = {
         "state": "f64[:]",
@@ -64,7 +65,7 @@ def emit(adjoint: Adjoint) -> str:
         arrays,
         before=[*load_captures, *load_state],
         loop="for k in range(a[9], a[10]):",
-        body=[*rows, *forward, *put_out],
+        body=[*rows, *forward, *put_out, *stop],
         after=keep_state,
     )
     lines += _function(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from sys import getsizeof
 from typing import Any
 
@@ -38,6 +39,13 @@ class Surroundings:
     read: Callable[[int], Any]
 
 
+Condition = Callable[..., bool]
+"""The condition of a while loop: ``(state, surroundings) -> bool``; a third argument, in the place of bool, is asked
+what truth its answer has."""
+
+TOLD = 16
+"""The step from which on somebody is told that a while loop goes on; shorter ones need not be looked at."""
+
 FlatStep = Callable[[int, list[Any], list[Any], Surroundings], tuple[list[Any], list[Any]]]
 """A step on flat lists of leaves: ``(k, state, inputs, surroundings) -> (state, outputs)``."""
 
@@ -70,11 +78,14 @@ class Steps:
         n_steps: int | None,
         names: tuple[str, ...],
         loop_name: str,
-        condition: Callable[[list[Any], Surroundings], bool] | None = None,
+        condition: Condition | None = None,
         tick: Callable[[str], None] | None = None,
         check: Check = Check.DIGEST,
         explain: Callable[[], str] = str,
+        longer: Callable[[int], float] | None = None,
     ) -> None:
+        self.longer = longer
+        self.told = inf if longer is None else TOLD
         self.check = check
         self.explain = explain
         self.step = step
@@ -263,6 +274,8 @@ class Steps:
                 finally:
                     tape.close()
             self.asked = step, more
+            if more and step >= self.told and self.longer is not None:
+                self.told = self.longer(step)
         return self.asked[1]
 
     def advance(self, state: State, start: int, stop: int) -> tuple[State, int]:

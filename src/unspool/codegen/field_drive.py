@@ -61,6 +61,7 @@ class FieldDrive:
         self._tick = tick
         self._threads = threads if step.n_shared else 1
         self._error: BaseException | None = None
+        self.failed_at: int | None = None
         self._xs = [np.ascontiguousarray(x) for x in xs]
         self._captures = [np.ascontiguousarray(c, dtype=np.float64) for c in captures]
         self._totals = [self._total(j, t) for j, t in enumerate(adjoint.captures)]
@@ -92,8 +93,7 @@ class FieldDrive:
         self._take_in("current", state)
         self._rest = self._batches(schedule)
         for batch in self._rest:
-            self._carry_out(batch)
-            if batch.turn:
+            if self._carry_out(batch) or batch.turn:
                 break
         return self._state(), self._ys
 
@@ -125,7 +125,8 @@ class FieldDrive:
         row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
         return iter([Batch(row, 1, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
 
-    def _carry_out(self, batch: Batch) -> None:
+    def _carry_out(self, batch: Batch) -> bool:
+        """Let the driver carry the batch out, or a part of it: whether the state stays as it is from there on."""
         self.steps += batch.steps
         self.records += batch.records
         self.saves += batch.saves
@@ -143,17 +144,27 @@ class FieldDrive:
             reason = self._driven()
             if reason == FAILED:
                 error, self._error = self._error, None
+                self.failed_at = self._step_number()
                 raise error or IndexError(
-                    f"an array was indexed outside of its rows in step {self._step_number()} of the loop"
+                    f"an array was indexed outside of its rows in step {self.failed_at} of the loop"
                 )
             if reason == MORE:
                 self._more_buffers()
             elif self._tick is not None:
                 self._tick(steps_between(rows, before, (int(c[Fields.FIRST]), int(c[Fields.WITHIN]))))
+            if self._stands():
+                return True
         self.peak_bytes = int(c[Fields.PEAK_BYTES]) + self._compiled.inner_bytes * bool(batch.peak_taped)
         self.peak_snapshot_bytes = min(self.peak_bytes, batch.peak_slots * self._compiled.state_bytes)
         taped = batch.peak_taped * self._compiled.residual_bytes + self._compiled.first_bytes
         self.peak_residual_bytes = min(self.peak_bytes, taped if batch.peak_taped else 0)
+        return False
+
+    def _stands(self) -> bool:
+        """Whether the last leaf of a state that is watched says that the state stays as it is."""
+        if not self._adjoint.watched or (buffer := int(self._arrays["current"][-1])) < 0:
+            return False
+        return bool(_array(self._buffers[buffer], self._adjoint.state[-1]) != -1.0)
 
     def _driven(self) -> int:
         """Let the driver go on, with a crew if the step is shared among threads."""
@@ -339,7 +350,7 @@ class FieldDrive:
         c[Fields.N_STATE], c[Fields.N_KEPT] = len(self._adjoint.state), len(self._step.kept)
         c[Fields.N_CLASSES] = len(self._classes)
         c[Fields.N_FORWARD], c[Fields.N_MOVING] = self._n_forward, len(self._arrays["moving"])
-        c[Fields.FIRST_RESIDUAL] = self._first_residual
+        c[Fields.FIRST_RESIDUAL], c[Fields.WATCHED] = self._first_residual, self._adjoint.watched
 
     def _fixed(self, place: Place) -> int:
         """An address that stays the same."""

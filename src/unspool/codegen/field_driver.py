@@ -52,6 +52,7 @@ SLOTS = Fields.SLOTS
 TAPED = Fields.TAPED
 TOP = Fields.TOP
 TRIALS = Fields.TRIALS
+WATCHED = Fields.WATCHED
 WITHIN = Fields.WITHIN
 WORK = Fields.WORK
 
@@ -278,6 +279,13 @@ def carry(c: Any, verb: int, step: int) -> None:
             c[DEPTH] = c[DEPTH] - 1
 
 
+@inner
+def stands(c: Any) -> bool:
+    """Whether the state will stay as it is: the last leaf of one that is watched says so."""
+    current, address = field(c[CURRENT], "i64[:]", 64), field(c[ADDRESS], "i64[:]", 64)
+    return field(address[current[c[N_STATE] - 1]], "f64[:]", 64)[0] != -1.0
+
+
 def drive(c: Any) -> int:
     """Carry out rows from c[FIRST] on, until one of the reasons above; FIRST and WITHIN say where to go on."""
     rows = field(c[ROWS], "i64[:, 3]", 64)
@@ -307,6 +315,8 @@ def drive(c: Any) -> int:
                     return 3
                 c[WITHIN] = c[WITHIN] + 1
                 spent += 1
+                if verb == 0 and c[WATCHED] != 0 and stands(c):
+                    return 1
         c[FIRST] = c[FIRST] + 1
         c[WITHIN] = 0
     return 0

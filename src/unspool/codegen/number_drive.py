@@ -74,8 +74,7 @@ class NumberDrive:
         self._state[:] = _vector(state)
         self._rest = self._batches(schedule)
         for batch in self._rest:
-            self._carry_out(batch)
-            if batch.turn:
+            if self._carry_out(batch) or batch.turn:
                 break
         return _arrays(self._state.copy(), self.adjoint.state), _columns(self._ys, self.adjoint.outputs, self.n_steps)
 
@@ -119,7 +118,8 @@ class NumberDrive:
         row = np.array([[ADVANCE, 0, self.n_steps]], np.int64)
         return iter([Batch(row, 1, True, self.n_steps, 0, 0, 0, self.n_steps, 0, 0, 0)])
 
-    def _carry_out(self, batch: Batch) -> None:
+    def _carry_out(self, batch: Batch) -> bool:
+        """Let the driver carry the batch out, or a part of it: whether the state stays as it is from there on."""
         self._account(batch)
         c, rows = self._control, batch.rows
         c[Numbers.WORK] = self._work
@@ -130,8 +130,11 @@ class NumberDrive:
         while reason != DONE:
             before = int(c[Numbers.FIRST]), int(c[Numbers.WITHIN])
             reason = self._drive(c)
+            if self.adjoint.watched and self._state[-1] != -1.0:  # what the last leaf says
+                return True
             if self._tick is not None:
                 self._tick(steps_between(rows, before, (int(c[Numbers.FIRST]), int(c[Numbers.WITHIN]))))
+        return False
 
     def _account(self, batch: Batch) -> None:
         """Count, and make room for what the batch keeps."""
