@@ -16,6 +16,7 @@ from unspool import fori_loop, grad, hvp, observe, scan, value_and_grad, while_l
 from unspool.traced_steps import TracedSteps
 
 P = np.array([10.0, 28.0, 8 / 3])
+ZERO = np.float32(0)
 U = np.array([1.0, 1.1, 0.9])
 
 
@@ -253,9 +254,16 @@ def test_a_run_of_a_while_loop_leaves_no_cycle_behind() -> None:
         gc.enable()
 
 
-def test_a_while_loop_that_counts_in_an_integer_stays_on_the_tape(counts: list[int]) -> None:
+def test_a_while_loop_on_floats_of_another_kind_stays_on_the_tape(counts: list[int]) -> None:
     def loss(u: Any) -> Any:
-        return np.sum(while_loop(lambda s: s[1] < 300, lambda s: (np.sin(s[0]), s[1] + 1), (u, 0))[0])
+        return np.sum(while_loop(lambda s: s[1] < 300, lambda s: (np.sin(s[0]), s[1] + np.float32(1)), (u, ZERO))[0])
 
     assert _reports(grad(loss), U) == [(False, "too few steps before the condition failed")]
     assert counts == []
+
+
+def test_a_while_loop_that_counts_in_an_integer_goes_over() -> None:
+    def loss(u: Any) -> Any:
+        return np.sum(while_loop(lambda s: s[1] < 12_000, lambda s: (np.sin(s[0]), s[1] + 1), (u, 0))[0])
+
+    assert _reports(grad(loss), U) == [(True, None)]

@@ -16,6 +16,7 @@ from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import UnsupportedError
 from unspool.kernels import State
+from unspool.layout import ArrayType
 from unspool.loop import Loop, Sweep, progress_bar, reported, resident_bytes
 from unspool.memory import as_bytes
 from unspool.observers import LoopReport, logs
@@ -24,6 +25,7 @@ from unspool.probe import SMALL, at_once, distant_seconds, touch_seconds
 from unspool.run import online
 from unspool.schedules import Schedule
 from unspool.traced_steps import PathError, TracedSteps, described
+from unspool.whole_numbers import as_floats, as_given
 
 _MEASURED_STEPS = 1000
 
@@ -49,6 +51,8 @@ class CompiledSweep:
         steps: TracedSteps | None = None,
     ) -> None:
         self.loop, self.init, self.xs, self.values = loop, init, tuple(xs), values
+        self._first = as_floats(init, f"the initial state of {loop.name}")
+        self._rows = as_floats(xs, f"xs of {loop.name}")
         self._steps, self._compiled = steps, compiled
         self._n = loop.n_steps or 0
         self._counted: int | None = None
@@ -88,7 +92,7 @@ class CompiledSweep:
             if self.loop.progress:
                 total = self._n if schedule is None else schedule.steps(self._n) + self._n
                 self._bar = progress_bar(self.loop, total)
-            self._drive = self._new_drive(self._n, self.xs, None if self._bar is None else self._bar.update)
+            self._drive = self._new_drive(self._n, self._rows, None if self._bar is None else self._bar.update)
             begin = perf_counter()
             try:
                 final, ys = self._drive.forward(self._start(), schedule)
@@ -157,11 +161,12 @@ class CompiledSweep:
 
     def _own(self, state: Sequence[Any]) -> State:
         """The leaves of the user's state."""
-        return tuple(x if x.ndim else x[()] for x in state[: len(self.init)])
+        leaves = as_given(state[: len(self.init)], [*map(ArrayType.of, self.init)])
+        return tuple(x if x.ndim else x[()] for x in leaves)
 
     def _state_at(self, step: int) -> list[Any]:
         """The state before a step."""
-        drive = self._new_drive(step, [x[:step] for x in self.xs])
+        drive = self._new_drive(step, [x[:step] for x in self._rows])
         try:
             return drive.forward(self._start(), None)[0][: len(self.init)]
         finally:
@@ -173,7 +178,7 @@ class CompiledSweep:
 
     def _start(self) -> list[Any]:
         """The initial state, as the kernels have it."""
-        return [*self.init, *[np.float64(-1.0)] * self._watched]
+        return [*self._first, *[np.float64(-1.0)] * self._watched]
 
     def _scheduled(self) -> Schedule:
         code = self._compiled
@@ -245,7 +250,7 @@ class CompiledSweep:
         """Time some steps on a copy of the state: machine code has no side effects. The second time is the one that
         counts, on memory that has been used before."""
         n = min(self._n, _MEASURED_STEPS, max(2, NEAR_BYTES // max(1, prices.state_bytes + prices.residual_bytes)))
-        xs = [x[:n] for x in self.xs]
+        xs = [x[:n] for x in self._rows]
         for _ in range(2):
             seconds = []
             for schedule in (None, store_all(n, prices, SMALL).schedule):

@@ -74,7 +74,8 @@ def staged(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[list[Any
     operands = [x if isinstance(x, Traced) else np.array(x)[()] for x in (*init, *xs)]
     code = _code_of(loop, operands[: len(init)], operands[len(init) :], [])
     loop.captures.open = False
-    form = Form(len(init), len(xs), len(loop.captures), (True,) * len(code.adjoint.outputs), code)
+    state = tuple(map(ArrayType.of, operands[: len(init)]))
+    form = Form(len(init), len(xs), len(loop.captures), (True,) * len(code.adjoint.outputs), code, state)
     outs = bind(loop_primitive(loop, form), *operands, *loop.captures.handles)
     return [*outs[: len(init)]], [*outs[len(init) :]]
 
@@ -94,7 +95,7 @@ class Form:
     """How many operands a loop has of each kind (state, xs, captures), and which of its outputs are floats.
 
     In a tangent loop the entries of each kind are followed by the tangents of those that are floats. ``code`` is there
-    where the loop was compiled by the types of its operands.
+    where the loop was compiled by the types of its operands, and the types of its ``state``.
     """
 
     n_state: int
@@ -102,6 +103,7 @@ class Form:
     n_captures: int
     output_floats: tuple[bool, ...]
     code: Compiled | None = None
+    state: tuple[ArrayType, ...] = ()
 
     def split(self, operands: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """State, xs and captures."""
@@ -128,6 +130,15 @@ class Form:
             return sweep_of(loop, plain_state(init), plain_state(xs), values)
         return self._compiled(loop, init, xs, values)
 
+    def unwound(self, sweep: Any, operands: Sequence[Any], cts: Sequence[Any]) -> tuple[Any, ...]:
+        """The way back of a run that has reached its turn: from the cotangents of the floats among the results to those
+        of the floats among the operands."""
+        moving = iter(cts)
+        floats = [*map(_is_float, operands[: self.n_state]), *self.output_floats]
+        full = [next(moving) if is_float else None for is_float in floats]
+        found = [ct for part in sweep.reverse(*self.results(full)) for ct in part]
+        return tuple([_zeros(x) if ct is None else ct for x, ct in zip(operands, found, strict=True) if _is_float(x)])
+
     def _compiled(self, loop: Loop, init: Sequence[Any], xs: Sequence[Any], values: Sequence[Any]) -> CompiledSweep:
         from unspool.compiled import CompiledSweep
 
@@ -139,7 +150,7 @@ class Form:
         if self.code is None:
             return None
         adjoint, n = self.code.adjoint, loop.n_steps or 0
-        found = (*adjoint.state, *[ArrayType(t.dtype, (n, *t.shape)) for t in adjoint.outputs])
+        found = (*self.state, *[ArrayType(t.dtype, (n, *t.shape)) for t in adjoint.outputs])
         return lambda *_: found
 
     def peak_bytes(self, loop: Loop) -> int:
@@ -157,7 +168,8 @@ class Form:
         """Equal for loops that compute the same, where that is known."""
         if self.code is None:
             return ""
-        return f"{self.code.adjoint.content.hex()} {loop.n_steps} {loop.schedule!r} {loop.threads}"
+        state = " ".join(map(str, self.state))
+        return f"{self.code.adjoint.content.hex()} {state} {loop.n_steps} {loop.schedule!r} {loop.threads}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,13 +266,14 @@ def _tangent(loop: Loop, form: Form, operands: Sequence[Any]) -> tuple[Loop, For
     code = None
     if form.code is not None:
         types = [[*map(ArrayType.of, group)] for group in (state, xs, captures)]
-        code = _code_of(tangent, *[2 * group for group in types])
+        code = _code_of(tangent, *[[*group, *[t for t in group if _is_float(t)]] for group in types])
     moved = Form(
         form.n_state + sum(state_floats),
         form.n_xs + sum(xs_floats),
         2 * form.n_captures,
         form.output_floats + (True,) * sum(form.output_floats),
         code,
+        (*form.state, *[t for t in form.state if _is_float(t)]),
     )
     return tangent, moved
 
@@ -337,10 +350,7 @@ def loop_vjp_primitive(loop: Loop, form: Form) -> Primitive:
         operands, cts = split(values)
         sweep = form.sweep(loop, operands)
         sweep.forward()
-        moving = iter(cts)
-        full = [next(moving) if is_float else None for floats in result_floats(operands) for is_float in floats]
-        found = [ct for part in sweep.reverse(*form.results(full)) for ct in part]
-        return tuple([_zeros(x) if ct is None else ct for x, ct in zip(operands, found, strict=True) if _is_float(x)])
+        return form.unwound(sweep, operands, cts)
 
     def second(operands: Sequence[Any], directions: Sequence[Any], cts: Sequence[Any], cts_moved: Sequence[Any]) -> Any:
         """The way back of the tangent loop: cotangents of the operands, and of the directions."""
@@ -380,7 +390,7 @@ def loop_vjp_primitive(loop: Loop, form: Form) -> Primitive:
         return back, pull
 
     def type_rule(*types: ArrayType) -> tuple[ArrayType, ...]:
-        return types[: form.n_state + form.n_xs + form.n_captures]
+        return tuple([t for t in types[: form.n_state + form.n_xs + form.n_captures] if _is_float(t)])
 
     primitive = LoopPrimitive(
         f"{loop.name}_vjp",

@@ -189,9 +189,8 @@ def _run(part: Part, operands: list[Any], waiting: dict[int, Any]) -> Sequence[A
         waiting[part.pair] = sweep = form.sweep(loop, operands)
         final, ys = sweep.forward()
         return [*final, *ys]
-    cts = form.results(operands[form.n_state + form.n_xs + form.n_captures :])
-    groups = waiting.pop(part.pair).reverse(*cts)
-    return [ct for group in groups for ct in group]
+    n = form.n_state + form.n_xs + form.n_captures
+    return form.unwound(waiting.pop(part.pair), operands[:n], operands[n:])
 
 
 class Scripted:

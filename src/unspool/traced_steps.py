@@ -20,12 +20,13 @@ from unspool.codegen.fuse import kind_of
 from unspool.codegen.machine import Compiled
 from unspool.codegen.scalars import MOST_STEPS
 from unspool.errors import DetachedError, UnsupportedError
-from unspool.ir.listener import FROZEN, Traced, active, primal
+from unspool.ir.listener import FROZEN, Traced, active, primal, still
 from unspool.ir.program import Equation, Var
 from unspool.layout import ArrayType
 from unspool.loop import Loop
 from unspool.tracer import Tracer
 from unspool.tree import Structure
+from unspool.whole_numbers import as_float, as_floats, as_traced_floats, as_typed, is_carried
 from unspool.worth import key_of
 
 _PACKAGE = dirname(__file__)
@@ -52,21 +53,31 @@ class TracedSteps:
         self.loop, self.xs, self.values = loop, xs, [*values]
         self._only_types = only_types
         self._init, self._n_captures = init, len(loop.captures)
+        self._given = [*map(ArrayType.of, init)], [ArrayType(x.dtype, x.shape[1:]) for x in xs]
         self._seen = _seen(loop, init, xs) if not values and not self._n_captures else None
         self._lifting = False
         self._over = False  # whether the last trace has found that there is no step to take
         self._asked = 0  # the branches of its condition
         self._tracer: Tracer | None = None  # of the last trace
         self._before: dict[str, Any] | None = None
-        self._state = [ArrayType.of(x) for x in init]
-        self._inputs = [ArrayType(x.dtype, x.shape[1:]) for x in xs]
+        self._state, self._inputs = [[*map(as_float, types)] for types in self._given]
 
     def compiled(self) -> Compiled | None:
         """The machine code of the paths that the first steps take, or None for a while loop without steps. Raises
         `UnsupportedError`, and whatever a step does with a value that is not there yet."""
         if self._seen is not None and self._seen.key in _TRACED:
-            return self._seen.recall(self.loop, self.values)
+            found = self._seen.recall(self.loop, self.values)
+            branching = next((path for path in found.adjoint.paths if path.branches), None)
+            if self._only_types and branching is not None:
+                raise UnsupportedError(
+                    f"the step of {self.loop.name} branches on a value ({_lines(branching)}), of which only the type "
+                    "is known here. Use np.where, or leave the function around the loop to Python"
+                )
+            return found
         self._check()
+        if not self._only_types:
+            self._init = as_floats(self._init, f"the initial state of {self.loop.name}")
+            self.xs = as_floats(self.xs, f"xs of {self.loop.name}")
         paths = self._explored([], 0, self._init)
         return self._built(paths) if paths else None
 
@@ -174,11 +185,15 @@ class TracedSteps:
         def step(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
             surroundings = Surroundings(around, read)
             self._tracer = k.listener
-            self._over = not self._goes_on(k.listener, state, surroundings)
+            typed = as_typed(state, self._given[0])
+            self._over = not self._goes_on(k.listener, typed, surroundings)
             if self._over:
                 return state, []
             flat = _lifted_step(loop, k.listener) if self._lifting else loop.step
-            return flat(k, state, inputs, surroundings)
+            before = [*map(still, typed)]
+            new, outputs = flat(k, typed, as_typed(inputs, self._given[1]), surroundings)
+            new = as_traced_floats(new, before, self._given[0], k.listener, n_steps=loop.n_steps, name=loop.name)
+            return new, outputs
 
         at = None
         if not self._only_types:
@@ -217,9 +232,9 @@ class TracedSteps:
         loop = self.loop
         if loop.n_steps is not None and loop.n_steps > MOST_STEPS:
             raise UnsupportedError(f"{loop.name} has more than 2**31 steps")
-        for t in (*self._state, *self._inputs):
-            if t.dtype != np.float64:
-                raise UnsupportedError(f"{loop.name} works on {t}: only float64 is compiled")
+        for t in (*self._given[0], *self._given[1]):
+            if not is_carried(t):
+                raise UnsupportedError(f"{loop.name} works on {t}: only float64, int64 and bool are compiled")
         self._before = self._outside()
 
     def _outside(self) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unspool.kernels import State
+from unspool.layout import ArrayType
 from unspool.loop import FEWEST_STEPS, Loop, Sweep, progress_bar
 from unspool.observers import logs
+from unspool.whole_numbers import is_carried
 
 if TYPE_CHECKING:
     from unspool.compiled import CompiledSweep
@@ -99,7 +101,7 @@ class Watch:
         """Raise `CompiledError`, or return from which step on to ask again."""
         loop = self._loop
         if not self._enough:
-            if any(leaf.dtype != np.float64 for leaf in self._init):
+            if not all(is_carried(ArrayType.of(leaf)) for leaf in self._init):
                 return inf
             first = min(FEWEST_STEPS, loop.enough_by_size(self._init))
             if step < first:

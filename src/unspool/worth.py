@@ -21,6 +21,7 @@ from unspool.ir.listener import FROZEN, Traced, active, listening, primal
 from unspool.kernels import State
 from unspool.layout import ArrayType
 from unspool.tracer import Tracer
+from unspool.whole_numbers import is_carried
 
 if TYPE_CHECKING:
     from unspool.loop import Loop
@@ -49,7 +50,7 @@ def operations(loop: Loop, init: State, xs: Sequence[np.ndarray], values: Sequen
     0 where a step draws from a generator, which a trace would do once more, or where there will be no machine code,
     because it works on other types or cannot be traced.
     """
-    if any(leaf.dtype != np.float64 for leaf in (*init, *xs)):
+    if not all(is_carried(ArrayType.of(leaf)) for leaf in (*init, *xs)):
         return 0
     seen = key_of(loop, init, xs)
     if seen is not None and seen[0] in _COUNTED:

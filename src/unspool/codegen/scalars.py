@@ -95,7 +95,7 @@ LOGICAL = frozenset(["logical_not", "logical_and", "logical_or", "logical_xor"])
 BITWISE = frozenset(["invert", "bitwise_and", "bitwise_or", "bitwise_xor"])
 COMPARISONS = frozenset(["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"])
 QUESTIONS = COMPARISONS | {"isnan", "isfinite", "isinf"}
-_ROUNDING = ["sign", "floor", "ceil", "trunc", "rint", "floor_divide", "astype_discrete"]
+_ROUNDING = ["sign", "floor", "ceil", "trunc", "rint", "floor_divide", "astype_discrete", "whole"]
 _CHOOSING = ["negative", "positive", "absolute", "fabs", "maximum", "minimum", "where", "store", "place"]
 KEEPING = (MOVING - ADDING) | {*_ROUNDING, *_CHOOSING}
 """Those whose result is no larger than the largest operand, where these are whole numbers."""
@@ -103,7 +103,7 @@ KEEPING = (MOVING - ADDING) | {*_ROUNDING, *_CHOOSING}
 DISCRETE = COMPARISONS | {"floor_divide", "remainder", "fmod"}  # a wrong last digit makes them another number
 
 
-PASSING = frozenset(["real", "conjugate", "positive", "astype", "astype_discrete"])
+PASSING = frozenset(["real", "conjugate", "positive", "astype", "astype_discrete", "whole"])
 """Primitives whose result on real numbers is their operand, a truth apart."""
 
 

@@ -46,6 +46,12 @@ truncated = constant(
     type_rule=lambda x, dtype: ArrayType(dtype, x.shape),
     samples=lambda: [((some(4),), {"dtype": np.dtype(np.int64)}), ((some(4),), {"dtype": np.dtype(bool)})],
 )
+whole = constant(  # of a float that is known to be a whole number: the compiler need not round it
+    lambda x: x.astype(np.int64),
+    name="whole",
+    type_rule=lambda x: ArrayType(np.dtype(np.int64), x.shape),
+    samples=lambda: [((np.array([2.0, -3.0, 0.0]),), {})],
+)
 
 
 @implements(np.astype)
