@@ -95,6 +95,25 @@ def test_every_kind_of_sum_is_shared_in_any_order(order: Any) -> None:
     assert same_bits(found, expected)
 
 
+@pytest.mark.usefixtures("everything_is_shared")
+@pytest.mark.parametrize("order", [(0, 1), (2, 0, 3, 1)], ids=str)
+def test_a_product_of_a_vector_is_shared_by_panels_in_any_order(order: Any) -> None:
+    def loss(weights: Any, u: Any, **options: Any) -> Any:
+        return np.sum(fori_loop(0, 2, lambda i, u: np.tanh(weights @ u), u, **options))
+
+    args = U[:, :4].reshape(140, 2) @ np.ones((2, 140)) / 280.0, U[0].repeat(3)[:140]
+    with plainly():
+        expected = _flat(loss, args, compile=True, policy="none")
+        (one,) = build._BUILT.values()
+        with crews(order) as turns:
+            found = _flat(loss, args, compile=True, policy="none", threads=len(order))
+        *_, other = build._BUILT.values()
+    assert "for panel in range(0, 2)" in one.source
+    assert "for panel in range(2 * part // parts" in other.source
+    assert turns.jobs > 0
+    assert same_bits(found, expected)
+
+
 def _cells(bounds: Any, part: int, parts: int) -> Any:
     return [range(*[eval(end, {"part": part, "parts": parts}) for end in pair]) for pair in bounds]
 

@@ -86,7 +86,7 @@ class Kernel:
         self.lane_array: Array | None = None
         self.own_lanes: Array | None = None
         self.failure: Array | None = None
-        self.transposed: dict[str, Array] = {}
+        self.panels: dict[str, Array] = {}
         self._scope = Scope(Code("s"), ())
         self._flushed = self.n_nests = 0
         first = replace(self._scope, first=True, memo={})
@@ -381,7 +381,7 @@ class Kernel:
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
         few = [array for array in (self.lane_array, self.own_lanes, self.failure) if array is not None]
-        every = [*few, *self.transposed.values(), *self.arrays.values(), *self._unsigned.values()]
+        every = [*few, *self.panels.values(), *self.arrays.values(), *self._unsigned.values()]
         every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
             own = f" + part * {8 * prod(array.shape)}" if array is self.own_lanes else ""
