@@ -20,7 +20,7 @@ from tests.codegen.plain import crews, plainly
 from tests.oracles import same_bits
 from tests.test_compiled_fields import POLICIES, _flat, _random
 from unspool import fori_loop, grad, observe, traced_steps
-from unspool.codegen import build, crew, shares
+from unspool.codegen import build, crew, nests, shares
 from unspool.codegen.control import Crew, Trials
 from unspool.codegen.crew_code import judge
 from unspool.codegen.shares import is_large, part_of
@@ -72,7 +72,7 @@ def test_random_steps_in_any_order(lines: Any, how: int, shapes: Any, n: int, co
     loss, args = _random(lines, how, shapes, n, counted=counted, most=150)
     with plainly():
         expected = _flat(loss, args, compile=True, policy="revolve-1")
-        with crews(order):
+        with crews(order), patch.object(nests, "_LONG", 1):  # a border in parts, not in strips
             found = _flat(loss, args, compile=True, policy="revolve-1", threads=max(2, len(order)))
     assert same_bits(found, expected)
 

@@ -26,8 +26,10 @@ W = np.cos(np.arange(400.0)).reshape(20, 20)
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 @settings(max_examples=80)
-@given(lines=LINES, how=HOW, shapes=SHAPES, spread=st.sampled_from([1.0, 1e3]))
-def test_random_programs_give_what_the_interpreter_gives(lines: Any, how: int, shapes: Any, spread: float) -> None:
+@given(lines=LINES, how=HOW, shapes=SHAPES, spread=st.sampled_from([1.0, 1e3]), long=st.sampled_from([1, 3, 32]))
+def test_random_programs_give_what_the_interpreter_gives(
+    lines: Any, how: int, shapes: Any, spread: float, long: int
+) -> None:
     step = make_step(lines, how)
     state, captures, (x,) = arrays(shapes), arrays(CAPTURES, 0.5), arrays([(4,)], 0.9)
     n, m = len(state), len(state) + len(captures)
@@ -36,7 +38,8 @@ def test_random_programs_give_what_the_interpreter_gives(lines: Any, how: int, s
         new, outputs = step(np.float64(2.0), [*args[:n]], args[-1], [*args[n:m]])
         return (*new, *outputs)
 
-    check(f, *[np.asarray(u) * spread for u in state], *map(np.asarray, captures), x, rtol=1e-10)
+    with patch.object(nests, "_LONG", long):
+        check(f, *[np.asarray(u) * spread for u in state], *map(np.asarray, captures), x, rtol=1e-10)
 
 
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1.0, -1.5, 1e308, -1e308]
@@ -66,12 +69,14 @@ def test_infinities_nan_and_signs_of_zeros_stay_where_they_are(name: str) -> Non
     rng = np.random.default_rng(0)
     for special in (SPECIAL[:5], SPECIAL[5:], SPECIAL):
         u[rng.permutation(60)[: len(special)]] = special
-        carried = Carried(program_of(MOVES[name], u))
-        with np.errstate(all="ignore"):
-            (expected,) = evaluate(carried.program, u)
-        (found,) = carried.run(u)
-        np.testing.assert_array_equal(found, expected)
-        assert np.array_equal(np.signbit(found) | np.isnan(found), np.signbit(expected) | np.isnan(expected))
+        for long in (1, 32):
+            with patch.object(nests, "_LONG", long):
+                carried = Carried(program_of(MOVES[name], u))
+            with np.errstate(all="ignore"):
+                (expected,) = evaluate(carried.program, u)
+            (found,) = carried.run(u)
+            np.testing.assert_array_equal(found, expected)
+            assert np.array_equal(np.signbit(found) | np.isnan(found), np.signbit(expected) | np.isnan(expected))
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------

@@ -205,11 +205,13 @@ class FieldDrive:
         n_bytes, shift = self._classes[cls]
         arrays, pool, total = self._arrays, self._arrays["pool"], sum(counts)
         first = len(arrays["address"])
+        addresses = [arrays["address"]]
         for n in counts:
             chunk = arena.take(n * n_bytes + 128)
             self._chunks.append(chunk)
             start = -(-chunk.ctypes.data // 64) * 64 + shift
-            arrays["address"] = np.concatenate([arrays["address"], start + n_bytes * np.arange(n)])
+            addresses.append(np.arange(start, start + n * n_bytes, n_bytes))
+        arrays["address"] = np.concatenate(addresses)
         for name, value in (("references", 0), ("holds", 0), ("class_of", cls)):
             arrays[name] = np.concatenate([arrays[name], np.full(total, value)])
         begin, have = pool[:, 0].copy(), self._counts()
