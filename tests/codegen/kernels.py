@@ -13,6 +13,7 @@ from unspool.codegen.arrays import Array, Target, Update
 from unspool.codegen.field_drive import carry_out
 from unspool.codegen.fuse import Fusion
 from unspool.codegen.nests import Kernel
+from unspool.codegen.panels import in_panels
 from unspool.codegen.places import Place, Places
 from unspool.codegen.scalars import imported
 from unspool.ir.evaluate import evaluate
@@ -81,11 +82,14 @@ class Carried:
                 callback = field_drive._CALLBACK(lambda number, a: carry_out(self.places.calls[number], a) or 0)
                 keeping.append(callback)
                 return int(field_drive.ctypes.cast(callback, field_drive.ctypes.c_void_p).value or 0)
-            value = (
-                np.array(self.program.consts[int(place.key)][1], float, order="C")
-                if place.role == "const"
-                else np.full(place.shape, np.nan)
-            )
+            value = np.full(place.shape, np.nan)
+            if place.role != "scratch":
+                constant = np.array(self.program.consts[int(str(place.key).split()[-1])][1], float, order="C")
+                value = (
+                    constant
+                    if place.role == "const"
+                    else in_panels(constant.T if "transpose" in place.role else constant)
+                )
             keeping.append(value)
             return int(value.ctypes.data)
 

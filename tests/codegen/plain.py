@@ -108,6 +108,16 @@ def _gemm(
     total[...] = left @ right + (beta * total if beta else 0.0)
 
 
+def _combine(panels: Memory, vector: Memory, result: Memory, panel: int, columns: int) -> None:
+    _, rows, width = panels.shape
+    first = panel * width
+    for column in range(first, min(first + width, columns)):
+        total = np.float64(0.0)
+        for row in range(rows):
+            total = fma(vector[row], panels[panel, row, column - first], total)
+        result[column] = total
+
+
 def _call(function: int, number: int, a: Any) -> int:
     return int(field_drive._CALLBACK(function)(number, a))
 
@@ -224,7 +234,8 @@ class _Numbers(ast.NodeTransformer):
 
 
 _BROUGHT_IN = (
-    r"^(import math|from numba .*|from unspool\.codegen\.(fields|vectormath|crew_code|atomics) .*|.* = FUNCTIONS.*)$"
+    r"^(import math|from numba .*|.* = FUNCTIONS.*|"
+    r"from unspool\.codegen\.(combination|fields|vectormath|crew_code|atomics) .*)$"
 )
 
 
@@ -247,6 +258,7 @@ class Plain:
             "guarded": lambda condition, array, index: array[index] if condition else 0.0,
             "gemv": _gemv,
             "gemm": _gemm,
+            "combine": _combine,
             "call": _call,
             "kernel": _kernel,
             "words": lambda address: ctypes.cast(address, _NUMBER),

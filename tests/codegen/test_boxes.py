@@ -14,6 +14,7 @@ from unspool.codegen.boxes import (
     excluded,
     extent,
     holds,
+    loops_side_by_side,
     nested_loops,
     partition,
     strip_loops,
@@ -24,18 +25,57 @@ from unspool.codegen.indices import Bound
 
 @given(data=st.data(), domain=st.lists(st.integers(1, 12), min_size=1, max_size=3))
 def test_boxes_are_a_partition_of_the_domain(data: Any, domain: list[int]) -> None:
-    wide = []
+    ends, wide = [], []
     for n in domain:
-        ends = sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=5)))
-        ranges = [*pairwise(ends)]
+        cuts = sorted({0, n} | data.draw(st.sets(st.integers(0, n), max_size=4)))
+        ranges = [*pairwise(cuts)]
         chosen = data.draw(st.sets(st.sampled_from(ranges), min_size=1))
+        ends.append(cuts)
         wide.append([r for r in ranges if r in chosen])
-    boxes = [*partition(tuple([(0, n) for n in domain]), wide)]
+    least, most = data.draw(st.integers(1, 6)), data.draw(st.integers(0, 8))
+    inside, border, strips = partition(tuple([(0, n) for n in domain]), ends, wide, least=least, most=most)
     covered = np.zeros(domain, int)
-    for box, inside in boxes:
-        covered[tuple([slice(*ends) for ends in box])] += 1
-        assert inside == all(ends in ranges for ends, ranges in zip(box, wide, strict=True))
+    for box in [*inside, *border, *strips]:
+        covered[tuple([slice(*side) for side in box])] += 1
     assert (covered == 1).all()
+    assert sorted(inside) == sorted(product(*wide))
+    assert len(border) <= most
+    for box in border:
+        assert volume(box) >= least
+        assert all(side in [*pairwise(cuts)] for side, cuts in zip(box, ends, strict=True))
+
+
+def test_the_border_of_a_square_is_in_parts_where_they_are_long_and_else_in_four_strips() -> None:
+    ends, wide = [[0, 1, 2, 9, 10]] * 2, [[(2, 9)]] * 2
+    domain = ((0, 10), (0, 10))
+    inside, border, strips = partition(domain, ends, wide, least=7, most=6)
+    assert inside == [((2, 9), (2, 9))]
+    assert sorted(border) == sorted(
+        [
+            *[((k, k + 1), (2, 9)) for k in (0, 1, 9)],
+            *[((2, 9), (k, k + 1)) for k in (0, 1, 9)],
+        ]
+    )
+    assert strips == [((0, 2), (0, 2)), ((0, 2), (9, 10)), ((9, 10), (0, 2)), ((9, 10), (9, 10))]
+    whole = [((0, 2), (0, 10)), ((2, 9), (0, 2)), ((2, 9), (9, 10)), ((9, 10), (0, 10))]
+    assert partition(domain, ends, wide, least=8, most=6)[1:] == ([], whole)
+    assert partition(domain, ends, wide, least=7, most=0)[1:] == ([], whole)
+    assert partition((), [], [], least=1, most=1) == ([()], [], [])
+
+
+def test_loops_over_neighbours_share_what_they_can() -> None:
+    boxes = [
+        (((1, 3), (1, 3)), ["seen.append((i0, i1))"]),
+        (((0, 1), (1, 3)), ["seen.append((-i0, i1))"]),
+        (((1, 3), (0, 1)), ["seen.append((i0, 0))"]),
+        (((3, 4), (1, 3)), ["seen.append((-i0, i1))"]),
+    ]
+    lines = loops_side_by_side(boxes)
+    seen: list[Any] = []
+    exec("\n".join(lines), {"seen": seen})
+    assert seen == [(1, 1), (1, 2), (1, 0), (2, 1), (2, 2), (2, 0), (0, 1), (0, 2), (-3, 1), (-3, 2)]
+    assert sum("(-i0, i1)" in line for line in lines) == 1
+    assert loops_side_by_side([((), ["x = 1"])]) == ["x = 1"]
 
 
 @given(data=st.data(), n=st.integers(0, 3))

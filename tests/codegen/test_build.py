@@ -14,6 +14,7 @@ from tests.codegen.test_emit import adjoint_of
 from unspool.adjoint import Adjoint
 from unspool.codegen import build as module
 from unspool.codegen.build import FEW, build, is_built
+from unspool.codegen.field_step import field_step
 from unspool.codegen.machine import CompiledFields, CompiledNumbers
 from unspool.codegen.places import room
 from unspool.errors import UnsupportedError
@@ -53,7 +54,36 @@ def test_what_is_too_long_or_not_for_numbers_is_compiled_as_fields(monkeypatch: 
         assert (compiled.residual_bytes, compiled.first_bytes) == compiled.step.taped_bytes()
     small = adjoint_of(lambda k, s, x, c: ([s[0] * c[0] + x[0]], []), [np.ones(170)], [np.ones(170)], [np.ones(170)])
     assert 3 * 170 <= FEW < 3 * 171
+    monkeypatch.setattr(module, "_LONG", 10**6)
     assert isinstance(build(small), CompiledNumbers)
+
+
+def _chain(n: int, places: Any = None) -> Adjoint:
+    def step(k: Any, s: Any, x: Any, c: Any) -> Any:
+        u = s[0]
+        for _ in range(20):
+            u = u + 0.1 * u * u
+        return [u if places is None else u[places]], []
+
+    return adjoint_of(step, [np.ones(n)], [])
+
+
+def test_a_long_text_of_numbers_gives_way_to_short_nests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load", Plain)
+    few, many = [build(_chain(n)) for n in (9, 40)]
+    assert isinstance(few, CompiledNumbers)
+    assert few.n_statements > module._LONG
+    assert isinstance(many, CompiledFields)
+    assert isinstance(build(_chain(40), shared=True), CompiledFields)
+    called = _chain(40, np.arange(40)[::-1].copy())
+    assert field_step(called).calls  # from nests a gather is called in Python
+    assert isinstance(build(called), CompiledNumbers)
+
+
+def test_calls_weigh_as_much_as_several_statements() -> None:
+    assert module._weight("x = y") == 1
+    assert module._weight("x = exp(y)") == 1 + module._FUNCTION
+    assert module._weight("gemv(a[3], 0, 2, 2, a[0], a[1], a[2])") == module._BLAS
 
 
 def _long(u: Any) -> Any:

@@ -20,7 +20,7 @@ from tests.codegen.plain import crews, plainly
 from tests.oracles import same_bits
 from tests.test_compiled_fields import POLICIES, _flat, _random
 from unspool import fori_loop, grad, observe, traced_steps
-from unspool.codegen import build, crew, shares
+from unspool.codegen import build, crew, nests, shares
 from unspool.codegen.control import Crew, Trials
 from unspool.codegen.crew_code import judge
 from unspool.codegen.shares import is_large, part_of
@@ -72,7 +72,7 @@ def test_random_steps_in_any_order(lines: Any, how: int, shapes: Any, n: int, co
     loss, args = _random(lines, how, shapes, n, counted=counted, most=150)
     with plainly():
         expected = _flat(loss, args, compile=True, policy="revolve-1")
-        with crews(order):
+        with crews(order), patch.object(nests, "_LONG", 1):  # a border in parts, not in strips
             found = _flat(loss, args, compile=True, policy="revolve-1", threads=max(2, len(order)))
     assert same_bits(found, expected)
 
@@ -91,6 +91,25 @@ def test_every_kind_of_sum_is_shared_in_any_order(order: Any) -> None:
         expected = _flat(loss, (small,), compile=True, policy="none")
         with crews(order) as turns:
             found = _flat(loss, (small,), compile=True, policy="none", threads=len(order))
+    assert turns.jobs > 0
+    assert same_bits(found, expected)
+
+
+@pytest.mark.usefixtures("everything_is_shared")
+@pytest.mark.parametrize("order", [(0, 1), (2, 0, 3, 1)], ids=str)
+def test_a_product_of_a_vector_is_shared_by_panels_in_any_order(order: Any) -> None:
+    def loss(weights: Any, u: Any, **options: Any) -> Any:
+        return np.sum(fori_loop(0, 2, lambda i, u: np.tanh(weights @ u), u, **options))
+
+    args = U[:, :4].reshape(140, 2) @ np.ones((2, 140)) / 280.0, U[0].repeat(3)[:140]
+    with plainly():
+        expected = _flat(loss, args, compile=True, policy="none")
+        (one,) = build._BUILT.values()
+        with crews(order) as turns:
+            found = _flat(loss, args, compile=True, policy="none", threads=len(order))
+        *_, other = build._BUILT.values()
+    assert "for panel in range(0, 2)" in one.source
+    assert "for panel in range(2 * part // parts" in other.source
     assert turns.jobs > 0
     assert same_bits(found, expected)
 

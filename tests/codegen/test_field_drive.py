@@ -228,7 +228,7 @@ def test_buffers_are_as_large_as_the_kernels_take_them_for_and_lie_apart() -> No
     sizes = [n_bytes for n_bytes, _ in drive._classes]
     ends = sorted(
         (address, address + sizes[cls])
-        for address, cls in zip(drive._buffers, drive._arrays["class_of"].tolist(), strict=True)
+        for address, cls in zip(drive._arrays["address"].tolist(), drive._arrays["class_of"].tolist(), strict=True)
     )
     assert all(stop <= start for (_, stop), (start, _) in pairwise(ends))
     chunks = sorted((c.ctypes.data, c.ctypes.data + c.nbytes) for c in drive._chunks)
@@ -246,7 +246,7 @@ def test_the_driver_asks_for_buffers_and_goes_on(monkeypatch: pytest.MonkeyPatch
     more = FieldDrive._more_buffers
 
     def counted(self: FieldDrive) -> None:
-        asked.append(len(self._buffers))
+        asked.append(len(self._arrays["address"]))
         more(self)
 
     monkeypatch.setattr(FieldDrive, "_more_buffers", counted)

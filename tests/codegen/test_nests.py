@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.codegen.field_steps import CAPTURES, HOW, LINES, SHAPES, arrays, make
 from tests.codegen.kernels import Carried, check, close, program_of
 from tests.codegen.plain import agree
 from unspool import grad, scan
+from unspool.codegen import nests
 from unspool.codegen.nests import _MOST_BOXES
 from unspool.ir.evaluate import evaluate
 
@@ -24,8 +26,10 @@ W = np.cos(np.arange(400.0)).reshape(20, 20)
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 @settings(max_examples=80)
-@given(lines=LINES, how=HOW, shapes=SHAPES, spread=st.sampled_from([1.0, 1e3]))
-def test_random_programs_give_what_the_interpreter_gives(lines: Any, how: int, shapes: Any, spread: float) -> None:
+@given(lines=LINES, how=HOW, shapes=SHAPES, spread=st.sampled_from([1.0, 1e3]), long=st.sampled_from([1, 3, 32]))
+def test_random_programs_give_what_the_interpreter_gives(
+    lines: Any, how: int, shapes: Any, spread: float, long: int
+) -> None:
     step = make_step(lines, how)
     state, captures, (x,) = arrays(shapes), arrays(CAPTURES, 0.5), arrays([(4,)], 0.9)
     n, m = len(state), len(state) + len(captures)
@@ -34,7 +38,8 @@ def test_random_programs_give_what_the_interpreter_gives(lines: Any, how: int, s
         new, outputs = step(np.float64(2.0), [*args[:n]], args[-1], [*args[n:m]])
         return (*new, *outputs)
 
-    check(f, *[np.asarray(u) * spread for u in state], *map(np.asarray, captures), x, rtol=1e-10)
+    with patch.object(nests, "_LONG", long):
+        check(f, *[np.asarray(u) * spread for u in state], *map(np.asarray, captures), x, rtol=1e-10)
 
 
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1.0, -1.5, 1e308, -1e308]
@@ -64,12 +69,14 @@ def test_infinities_nan_and_signs_of_zeros_stay_where_they_are(name: str) -> Non
     rng = np.random.default_rng(0)
     for special in (SPECIAL[:5], SPECIAL[5:], SPECIAL):
         u[rng.permutation(60)[: len(special)]] = special
-        carried = Carried(program_of(MOVES[name], u))
-        with np.errstate(all="ignore"):
-            (expected,) = evaluate(carried.program, u)
-        (found,) = carried.run(u)
-        np.testing.assert_array_equal(found, expected)
-        assert np.array_equal(np.signbit(found) | np.isnan(found), np.signbit(expected) | np.isnan(expected))
+        for long in (1, 32):
+            with patch.object(nests, "_LONG", long):
+                carried = Carried(program_of(MOVES[name], u))
+            with np.errstate(all="ignore"):
+                (expected,) = evaluate(carried.program, u)
+            (found,) = carried.run(u)
+            np.testing.assert_array_equal(found, expected)
+            assert np.array_equal(np.signbit(found) | np.isnan(found), np.signbit(expected) | np.isnan(expected))
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
@@ -92,9 +99,30 @@ def test_the_interior_has_no_conditions_and_the_border_is_one_text() -> None:
     assert re.search(r"u0\[i0 \+ 1, i1\]", interior)
 
 
+def test_long_parts_of_the_border_have_a_text_each_beside_the_interior() -> None:
+    def laplacian(u: Any) -> Any:
+        v = np.cos(u)
+        v[1:-1, 1:-1] += 0.1 * (u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2] - 4 * u[1:-1, 1:-1])
+        return v
+
+    carried = check(laplacian, np.sin(np.arange(40.0 * 40.0)).reshape(40, 40))
+    assert _loops(carried) == [
+        "for i0 in range(1, 39):",
+        *["for i1 in range(1, 39):", "for i1 in range(0, 1):", "for i1 in range(39, 40):"],
+        "for a0, b0 in ((0, 1), (39, 40),):",
+        *["for i0 in range(a0, b0):", "for i1 in range(1, 39):"],
+        "for a0, b0, a1, b1 in ((0, 1, 0, 1), (0, 1, 39, 40), (39, 40, 0, 1), (39, 40, 39, 40),):",
+        *["for i0 in range(a0, b0):", "for i1 in range(a1, b1):"],
+    ]
+    with patch.object(nests, "_MOST_STATEMENTS", 10):
+        assert sum(line.startswith("for a0") for line in _loops(check(laplacian, W))) == 1
+
+
 def test_many_pieces_do_not_make_many_boxes() -> None:
-    carried = check(lambda u: np.concatenate([u[k : k + 6, ::-1] * float(k + 1) for k in range(9)]), W)
-    assert sum(re.match(r"for i0 in range\(\d", line) is not None for line in _loops(carried)) == _MOST_BOXES
+    for edges, boxes in ((12, 9), (2, _MOST_BOXES)):
+        with patch.object(nests, "_MOST_EDGES", edges):
+            carried = check(lambda u: np.concatenate([u[k : k + 6, ::-1] * float(k + 1) for k in range(9)]), W)
+        assert sum(re.match(r"for i0 in range\(\d", line) is not None for line in _loops(carried)) == boxes
 
     def mosaic(u: Any) -> Any:
         return np.concatenate(

@@ -76,8 +76,8 @@ class Slots(Protocol):
     def function(self, name: str) -> int:
         """The place of the address of a library function."""
 
-    def transposed(self, matrix: Array) -> Array | None:
-        """The transpose of a matrix that stays the same from step to step, if it is not too large to be kept twice."""
+    def panels(self, matrix: Array, *, turned: bool) -> Array | None:
+        """The panels of a matrix, or of its transpose, if it stays the same from step to step and is not too large."""
 
     def call(self, call: Call) -> int:
         """The number of a call of Python."""

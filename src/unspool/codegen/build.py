@@ -19,12 +19,20 @@ from unspool.codegen.machine import Compiled, CompiledFields, CompiledNumbers
 from unspool.codegen.number_drive import NumberDrive
 from unspool.codegen.object_code import load
 from unspool.codegen.places import room
+from unspool.codegen.scalars import called
 from unspool.errors import UnsupportedError
 from unspool.ir.program import Program, Var
 from unspool.layout import ArrayType
 
 FEW = 512
 """Steps whose state, inputs and captures are more numbers than that are not even tried as numbers with names."""
+
+_LONG, _LONGER = 1000, 9.5
+"""A text of numbers with names that has more statements than that is dropped for one of nests, if it has so many times
+as many: from there on nests are quicker, and take less to compile. Of the steps in ``benchmarks/problems`` heat and
+Burgers on 8 x 8 are at 5.6 and 8.9 and quicker as numbers, advection on 48 points at 10.4 is quicker in nests."""
+
+_FUNCTION, _BLAS = 10, 100  # statements that a call takes as long as
 
 
 _BUILT: OrderedDict[tuple[bytes, bool], Compiled] = OrderedDict()
@@ -85,8 +93,23 @@ def _numbers(adjoint: Adjoint, *, only_forward: bool = False) -> CompiledNumbers
         source = emit(adjoint)
     except UnsupportedError:
         return None
+    if source.count(" = ") > _LONG and _is_better_in_nests(adjoint, source):
+        return None
     code = load(source, ["advance"] if only_forward else ["advance", "record", "reverse"])
     return CompiledNumbers(adjoint, source, code, sum(t.nbytes for t in adjoint.state), source.count(" = "))
+
+
+def _is_better_in_nests(adjoint: Adjoint, source: str) -> bool:
+    try:
+        step = field_step(adjoint)
+    except UnsupportedError:
+        return False
+    return not step.calls and _weight(source) > _LONGER * _weight(step.text)
+
+
+def _weight(text: str) -> int:
+    """Statements of a text, calls weighed in."""
+    return text.count(" = ") + _FUNCTION * len(called([text])) + _BLAS * (text.count("gemm(") + text.count("gemv("))
 
 
 def _fields(adjoint: Adjoint, shared: bool) -> CompiledFields:

@@ -17,6 +17,7 @@ from unspool.codegen.arrays import Call
 from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields, Trials
 from unspool.codegen.machine import CompiledFields
 from unspool.codegen.object_code import ObjectCode, load
+from unspool.codegen.panels import aligned, in_panels
 from unspool.codegen.places import Place, room
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
 from unspool.codegen.scalars import where
@@ -77,12 +78,11 @@ class FieldDrive:
         self._leaf_classes = [self._classes.index(x) for x in classes]
         self._ct_classes = [self._classes.index(x) for x in ct_classes]
         self._kept_classes = [self._classes.index(x) for x in kept]
-        self._buffers: list[int] = []  # their addresses
         self._control = np.zeros(Fields.LENGTH, np.int64)
         self._arrays = self._described()
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
         self._drive = driver().function("drive")
-        self._connect()
+        self._connect(*self._arrays)
         self._rest: Iterator[Batch] = iter(())
         self.steps = self.records = self.saves = self.loads = 0
         self.peak_bytes = self.peak_snapshot_bytes = self.peak_residual_bytes = 0
@@ -113,7 +113,7 @@ class FieldDrive:
     def close(self) -> None:
         """Give the buffers back."""
         arena.give(self._chunks)
-        self._chunks, self._buffers = [], []
+        self._chunks = []
         self._rest = iter(())
 
     # --- batches ----------------------------------------------------------------------------------------------------
@@ -189,47 +189,56 @@ class FieldDrive:
     def _more_buffers(self) -> None:
         """More of each class that is short."""
         pool = self._arrays["pool"]
-        for cls in range(len(self._classes)):
+        for cls, have in enumerate(self._counts().tolist()):
             if pool[cls, 1] < max(pool[cls, 3], pool[cls, 4]):
-                have = int(np.count_nonzero(self._arrays["class_of"] == cls))
-                self._add_buffers(cls, max(min(have, self._chunk(cls)), 2 * int(max(pool[cls, 3], pool[cls, 4])), 1))
+                self._add_buffers(cls, [max(min(have, self._chunk(cls)), 2 * int(max(pool[cls, 3:])), 1)])
 
     def _make_room(self, batch: Batch) -> None:
         """As many buffers as the batch can need at most; what is not used is not touched."""
         pool = self._arrays["pool"]
-        for cls, (n_bytes, _) in enumerate(self._classes):
+        for cls, ((n_bytes, _), have) in enumerate(zip(self._classes, self._counts().tolist(), strict=True)):
             leaves = self._leaf_classes.count(cls)
             most = (
                 (batch.peak_slots + 2) * leaves + batch.peak_taped * int(pool[cls, 3]) + 2 * self._ct_classes.count(cls)
             )
-            while (have := int(np.count_nonzero(self._arrays["class_of"] == cls))) < min(most, _AT_ONCE // n_bytes):
-                self._add_buffers(cls, max(min(have, self._chunk(cls)), 8))  # of sizes that other runs have, too
+            counts: list[int] = []
+            while have + sum(counts) < min(most, _AT_ONCE // n_bytes):
+                counts.append(max(min(have + sum(counts), self._chunk(cls)), 8))  # of sizes that other runs have, too
+            if counts:
+                self._add_buffers(cls, counts)
 
     def _chunk(self, cls: int) -> int:
         """Buffers that are asked for at most at one time, beyond need: what is kept for the next run is no more."""
         return _CHUNK // self._classes[cls][0]
 
-    def _add_buffers(self, cls: int, n: int) -> None:
+    def _add_buffers(self, cls: int, counts: Sequence[int]) -> None:
+        """Chunks of so many buffers each."""
         n_bytes, shift = self._classes[cls]
-        chunk = arena.take(n * n_bytes + 128)
-        self._chunks.append(chunk)
-        start = -(-chunk.ctypes.data // 64) * 64 + shift
-        arrays, pool = self._arrays, self._arrays["pool"]
-        first = len(self._buffers)
-        self._buffers += [start + k * n_bytes for k in range(n)]
-        arrays["address"] = np.array(self._buffers, np.int64)
-        arrays["references"] = np.concatenate([arrays["references"], np.zeros(n, np.int64)])
-        arrays["holds"] = np.concatenate([arrays["holds"], np.zeros(n, np.int64)])
-        arrays["class_of"] = np.concatenate([arrays["class_of"], np.full(n, cls, np.int64)])
-        stacks = []
-        for k in range(len(self._classes)):
-            free = arrays["free"][pool[k, 0] : pool[k, 0] + pool[k, 1]].tolist()
-            free = [*range(first + n - 1, first - 1, -1), *free] if k == cls else free  # the used ones come first
-            stacks.append(free + [0] * (int(np.count_nonzero(arrays["class_of"] == k)) - len(free)))
-            pool[k, 1] = len(free)
-        pool[:, 0] = np.cumsum([0, *map(len, stacks)])[:-1]
-        arrays["free"] = np.array([buffer for stack in stacks for buffer in stack], np.int64)
-        self._connect()
+        arrays, pool, total = self._arrays, self._arrays["pool"], sum(counts)
+        first = len(arrays["address"])
+        addresses = [arrays["address"]]
+        for n in counts:
+            chunk = arena.take(n * n_bytes + 128)
+            self._chunks.append(chunk)
+            start = -(-chunk.ctypes.data // 64) * 64 + shift
+            addresses.append(np.arange(start, start + n * n_bytes, n_bytes))
+        arrays["address"] = np.concatenate(addresses)
+        for name, value in (("references", 0), ("holds", 0), ("class_of", cls)):
+            arrays[name] = np.concatenate([arrays[name], np.full(total, value)])
+        begin, have = pool[:, 0].copy(), self._counts()
+        pool[:, 0] = np.cumsum(have) - have
+        free = np.zeros(len(arrays["address"]), np.int64)
+        for k, (old, n, new) in enumerate(zip(begin.tolist(), pool[:, 1].tolist(), pool[:, 0].tolist(), strict=True)):
+            more = total if k == cls else 0
+            free[new : new + more] = np.arange(first + more - 1, first - 1, -1)  # the used ones come first
+            free[new + more : new + more + n] = arrays["free"][old : old + n]
+            pool[k, 1] = n + more
+        arrays["free"] = free
+        self._connect("address", "references", "holds", "class_of", "free")
+
+    def _counts(self) -> np.ndarray:
+        """Buffers of each class."""
+        return np.bincount(self._arrays["class_of"], minlength=len(self._classes))
 
     def _take_in(self, which: str, values: Sequence[Any]) -> None:
         """Copy arrays (None: zeros) into buffers of their own."""
@@ -238,20 +247,22 @@ class FieldDrive:
         for leaf, (value, t) in enumerate(zip(values, self._adjoint.state, strict=True)):
             cls = classes[leaf]
             if pool[cls, 1] == 0:
-                self._add_buffers(cls, 2 * len(classes) + 2)
+                self._add_buffers(cls, [2 * len(classes) + 2])
             pool[cls, 1] -= 1
             buffer = self._arrays["free"][pool[cls, 0] + pool[cls, 1]]
             self._arrays["references"][buffer] = 1
             self._arrays[which][leaf] = buffer if which == "current" else (buffer, 1)
-            _array(self._buffers[buffer], t)[...] = 0.0 if value is None else value
+            _array(self._arrays["address"][buffer], t)[...] = 0.0 if value is None else value
 
     def _state(self) -> list[Any]:
         ids = self._arrays["current"]
-        return [_array(self._buffers[ids[leaf]], t).copy() for leaf, t in enumerate(self._adjoint.state)]
+        addresses = self._arrays["address"][ids]
+        return [_array(address, t).copy() for address, t in zip(addresses, self._adjoint.state, strict=True)]
 
     def _cotangents(self) -> list[Any]:
-        rows = self._arrays["cts"].tolist()
-        return [_array(self._buffers[k], t) * sign for (k, sign), t in zip(rows, self._adjoint.state, strict=True)]
+        buffers, signs = self._arrays["cts"].T
+        held = zip(self._arrays["address"][buffers], signs.tolist(), self._adjoint.state, strict=True)
+        return [_array(address, t) * sign for address, sign, t in held]
 
     def _class(self, letters: str, t: ArrayType) -> tuple[int, int]:
         """Bytes of a buffer, and how far behind a cache line it begins: most of it is written from a column on."""
@@ -271,7 +282,7 @@ class FieldDrive:
         have = self._arrays[name]
         if n > len(have):
             self._arrays[name] = np.concatenate([have, np.full(n - len(have), -1, np.int64)])
-            self._connect()
+            self._connect(name)
 
     # --- addresses --------------------------------------------------------------------------------------------------
     def _described(self) -> dict[str, np.ndarray]:
@@ -338,15 +349,15 @@ class FieldDrive:
         ):
             c[part] = len(vector) - len(places) + places.index(Place("crew", CREW[0]))
             vector += [0] * (n - len(vector))
-        own = _aligned((self._threads - 1) * n)
+        own = aligned((self._threads - 1) * n)
         self._keeping.append(own)
         c[Fields.OWN], c[Fields.N_WORDS] = own.ctypes.data, n
 
-    def _connect(self) -> None:
-        """Tell the driver where the arrays are."""
+    def _connect(self, *names: str) -> None:
+        """Tell the driver where arrays are."""
         c = self._control
-        for name, array in self._arrays.items():
-            c[getattr(Fields, name.upper())] = array.ctypes.data
+        for name in names:
+            c[getattr(Fields, name.upper())] = self._arrays[name].ctypes.data
         c[Fields.N_STATE], c[Fields.N_KEPT] = len(self._adjoint.state), len(self._step.kept)
         c[Fields.N_CLASSES] = len(self._classes)
         c[Fields.N_FORWARD], c[Fields.N_MOVING] = self._n_forward, len(self._arrays["moving"])
@@ -360,21 +371,26 @@ class FieldDrive:
             case "total":
                 return int(self._totals[int(place.key)].ctypes.data)
             case "const":
-                side, _, number = str(place.key).partition(" ")
-                program = self._step.split.record if side == "forward" else self._step.split.reverse
-                array = np.ascontiguousarray(program.consts[int(number)][1], dtype=np.float64)
-            case "transposed":
-                array = np.ascontiguousarray(self._captures[int(place.key)].T)
+                array = self._const(str(place.key))
+            case "panels" | "panels of the transpose":
+                role, _, key = str(place.key).partition(" ")
+                matrix = self._captures[int(key)] if role == "capture" else self._const(key)
+                array = in_panels(matrix if place.role == "panels" else matrix.T)
             case "scratch":
-                array = np.zeros(place.shape)
+                array = aligned(prod(place.shape)).view(np.float64)
             case "private":
-                array = _aligned(self._threads * prod(place.shape)).view(np.float64)
+                array = aligned(self._threads * prod(place.shape)).view(np.float64)
             case "crew":
                 return crew.meeting() if place.key == "meet" else 0
             case _:
                 return self._function(str(place.key))
         self._keeping.append(array)
         return int(array.ctypes.data)
+
+    def _const(self, key: str) -> np.ndarray:
+        side, _, number = key.partition(" ")
+        program = self._step.split.record if side == "forward" else self._step.split.reverse
+        return np.ascontiguousarray(program.consts[int(number)][1], dtype=np.float64)
 
     def _function(self, name: str) -> int:
         if name != "python":
@@ -437,16 +453,9 @@ def blas(name: str) -> int:
 
 def _array(address: int, t: ArrayType) -> np.ndarray:
     """The float64 array at an address."""
-    buffer: Any = (ctypes.c_double * max(t.size, 1)).from_address(address)
+    buffer: Any = (ctypes.c_double * max(t.size, 1)).from_address(int(address))
     array: np.ndarray = np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
     return array
-
-
-def _aligned(n: int) -> np.ndarray:
-    """Words that begin at a cache line."""
-    memory = np.zeros(n + 8, np.int64)
-    first = -memory.ctypes.data % 64 // 8
-    return memory[first : first + n]
 
 
 def _rows(value: Any) -> np.ndarray:

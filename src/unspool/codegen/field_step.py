@@ -129,6 +129,7 @@ def field_step(adjoint: Adjoint, *, shared: bool = False) -> FieldStep:
         "import math",
         "import numpy as np",
         "",
+        *["from unspool.codegen.combination import combine"] * any("combine(" in line for line in lines),
         f"from unspool.codegen.fields import call, field, fma, gemm, gemv, guarded, {'kernel, ' * shared}select",
     ]
     step.text = "\n".join([*head, *imported(lines), "", "", *lines]).rstrip("\n") + "\n"

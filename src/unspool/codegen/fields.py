@@ -8,6 +8,7 @@ compare all pairs of addresses before every nest, or give up.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -52,15 +53,12 @@ class _Store(AbstractTemplate):
 
 @lower_builtin(operator.getitem, Field, types.Any)
 def _load(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    value = builder.load(_pointer(context, builder, sig.args, args))
-    _mark(builder.module, value, sig.args[0])
-    return value
+    return marked(builder, builder.load(_pointer(context, builder, sig.args, args)), sig.args[0])
 
 
 @lower_builtin(operator.setitem, Field, types.Any, types.Any)
 def _store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    done = builder.store(args[2], _pointer(context, builder, sig.args, args))
-    _mark(builder.module, done, sig.args[0])
+    marked(builder, builder.store(args[2], _pointer(context, builder, sig.args, args)), sig.args[0])
     return context.get_dummy_value()
 
 
@@ -71,17 +69,23 @@ def _pointer(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
         parts, of = cgutils.unpack_tuple(builder, args[1]), [*index]
     else:
         parts, of = [args[1]], [index]
+    position = [context.cast(builder, part, kind, types.int64) for part, kind in zip(parts, of, strict=True)]
+    return pointer(context, builder, array, args[0], position)
+
+
+def pointer(context: Any, builder: Any, array: Field, address: Any, position: Sequence[Any]) -> Any:
+    """The address of the element at a position, an i64 per axis."""
     offset = _WORD(0)
-    for part, kind, stride in zip(parts, of, array.strides, strict=True):
-        part = context.cast(builder, part, kind, types.int64)
+    for part, stride in zip(position, array.strides, strict=True):
         offset = builder.add(offset, builder.mul(part, _WORD(stride)) if stride != 1 else part)
-    return builder.gep(builder.bitcast(args[0], context.get_data_type(array.dtype).as_pointer()), [offset])
+    return builder.gep(builder.bitcast(address, context.get_data_type(array.dtype).as_pointer()), [offset])
 
 
-def _mark(module: Any, instruction: Any, array: Field) -> None:
-    """Tell LLVM that this place shares no memory with the others."""
+def marked(builder: Any, instruction: Any, array: Field) -> Any:
+    """The instruction, of which LLVM is told that this place shares no memory with the others."""
     if not 0 <= array.place < _SCOPES:
-        return
+        return instruction
+    module = builder.module
     marks: dict[int, tuple[Any, Any]] = module.__dict__.setdefault("unspool_marks", {})
     if array.place not in marks:
         domain = module.add_metadata([ir.MetaDataString(module, "unspool")])
@@ -91,6 +95,7 @@ def _mark(module: Any, instruction: Any, array: Field) -> None:
     own, others = marks[array.place]
     instruction.set_metadata("alias.scope", own)
     instruction.set_metadata("noalias", others)
+    return instruction
 
 
 @intrinsic(prefer_literal=True)
@@ -118,8 +123,8 @@ def guarded(typing: Any, condition: Any, array: Any, index: Any) -> Any:
         holds, kinds = args[0], sig.args[1:]
         element = context.get_data_type(array.dtype).as_pointer()
         first = builder.bitcast(args[1], element)
-        value = builder.load(builder.select(holds, _pointer(context, builder, kinds, args[1:]), first))
-        _mark(builder.module, value, array)
+        place = builder.select(holds, _pointer(context, builder, kinds, args[1:]), first)
+        value = marked(builder, builder.load(place), array)
         return builder.select(holds, value, _FLOAT(0.0))
 
     return array.dtype(types.boolean, array, index), code

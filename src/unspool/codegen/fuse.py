@@ -18,7 +18,7 @@ from unspool.codegen.indices import Index, Shape, broadcast, identity, moved, pi
 from unspool.codegen.scalars import is_elementwise
 from unspool.ir.program import Atom, Equation, Literal, Program, Var
 
-SMALL = 16
+SMALL = 8
 """Arrays of up to so many elements are kept as numbers with names, where nothing needs them in memory."""
 
 _AGAIN = 12.0

@@ -43,10 +43,13 @@ def write_product(kernel: Kernel, equation: Equation) -> None:
         across = turned if ranks[1] == 1 else not flipped
         if not (a.sign or b.sign or a.lead or b.lead):
             x, y = (a, b) if ranks[1] == 1 else (b, a)
-            turned_round = x if across else kernel.slots.transposed(x)
-            if turned_round is not None:
-                kernel.transposed[turned_round.name] = turned_round
-                _add_rows(kernel, turned_round, y, result)
+            panels = kernel.slots.panels(x, turned=not across)
+            if panels is not None:
+                kernel.panels[panels.name] = panels
+                _combine_rows(kernel, panels, y, result)
+                return
+            if across:
+                _add_rows(kernel, x, y, result)
                 return
         function = kernel.slots.function("dgemv")
         kernel.write(
@@ -60,6 +63,15 @@ def write_product(kernel: Kernel, equation: Equation) -> None:
             f"a[{slots[1]}], a[{result.slot}], 0.0)"
         ]
     )
+
+
+def _combine_rows(kernel: Kernel, panels: Array, vector: Array, result: Array) -> None:
+    """``vector @ matrix`` by the panels of the matrix."""
+    n, rows, width = panels.shape
+    shares = kernel.shares if n > 1 and is_large(((0, rows), (0, n * width)), [""] * 2) else None
+    ((low, high), _) = part_of(((0, n), (0, 1))) if shares else ((0, n), ())
+    call = f"combine({panels.name}, {vector.name}, {result.name}, {'panel' if n > 1 else 0}, {result.shape[0]})"
+    kernel.write([f"for panel in range({low}, {high}):", f"    {call}"] if n > 1 else [call], shares)
 
 
 def _add_rows(kernel: Kernel, matrix: Array, vector: Array, result: Array) -> None:

@@ -1,7 +1,8 @@
 """The text of a kernel on fields: loop nests over index functions, with library calls between them.
 
-The domain of a nest falls into boxes at the bounds of its pieces. Large boxes are written without conditions, and LLVM
-vectorises them; in the thin rest, strips that share one text, every load carries its condition.
+The domain of a nest falls into boxes at the bounds of its pieces. Large boxes, and long parts of the border if they are
+few, are written without conditions, and LLVM vectorises them; in the rest, strips that share one text, every load
+carries its condition.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from unspool.codegen.boxes import (
     excluded,
     extent,
     holds,
+    loops_side_by_side,
     nested_loops,
     partition,
     strip_loops,
@@ -39,6 +42,9 @@ from unspool.ir.program import Atom, Equation, Literal, Var
 
 _THIN = 16  # a box thinner than this, and than a tenth of the domain, belongs to the border
 _MOST_BOXES = 6
+_LONG = 32  # elements of a part of the border that may have a text of its own
+_MOST_EDGES, _MOST_STATEMENTS = 12, 500  # such parts, and statements in them: each takes two milliseconds to compile
+_ANY, _LETTERS = "box_", "abcdefghijklmnopqr"  # s is for strips
 
 
 class _Placed:
@@ -86,7 +92,7 @@ class Kernel:
         self.lane_array: Array | None = None
         self.own_lanes: Array | None = None
         self.failure: Array | None = None
-        self.transposed: dict[str, Array] = {}
+        self.panels: dict[str, Array] = {}
         self._scope = Scope(Code("s"), ())
         self._flushed = self.n_nests = 0
         first = replace(self._scope, first=True, memo={})
@@ -332,20 +338,24 @@ class Kernel:
         domain: Box = tuple([(0, n) for n in shape])
         group = {var: moved(identity(var.type.shape), origin) for var, origin in origins.items()}
         placed = [_Placed(t, origins.get(t.atom, (0,) * len(shape)), domain) for t in targets]  # type: ignore[arg-type]
-        parts = [*partition(domain, self._wide(placed, group, domain))]
-        widest = max([box for box, inside in parts if inside], key=volume, default=domain)
+        ends, ranges = self._wide(placed, group, domain)
+
+        def written(boxes: list[Box]) -> list[tuple[Box, Lines]]:
+            return [(box, self._body(placed, Scope(Code(_ANY), box, domain, group))) for box in boxes]
+
+        inside, edges, strips = partition(domain, ends, ranges, least=_LONG, most=_MOST_EDGES)
+        own = written(edges)
+        if sum(len(body) for _, body in own) > _MOST_STATEMENTS:
+            own, strips = [], partition(domain, ends, ranges, least=_LONG, most=0)[2]
+        wide = written(inside)
+        widest = max(inside, key=volume, default=domain)
         for p in placed if domain else []:
             array = p.target.array
             self.columns[array.name] = array.shape, widest[-1][0] + (p.index[-1][2] if p.index else 0)
-        wide = []
-        for number, box in enumerate([box for box, inside in parts if inside]):  # each with names of its own: Numba
-            scope = Scope(Code(f"{letter}{'abcdefgh'[number]}"), box, domain, group)  # takes long for names bound twice
-            wide.append((box, self._body(placed, scope)))
-        strips = [box for box, inside in parts if not inside]
         border = self._body(placed, Scope(Code(f"{letter}s"), None, domain, group)) if strips else []
         shares = self.shares if any(is_large(box, body) for box, body in wide) else None
-        cut = [box if shares is None else part_of(box) for box, _ in wide]
-        lines = [line for bounds, (_, body) in zip(cut, wide, strict=True) for line in nested_loops(bounds, body)]
+        boxes = _named([*wide, *own], letter)
+        lines = loops_side_by_side([(box if shares is None else part_of(box), body) for box, body in boxes])
         if strips:
             lines += strip_loops([box if shares is None else part_of(box) for box in strips], border)
         self.write(lines, shares)
@@ -381,14 +391,16 @@ class Kernel:
 
     def _declarations(self) -> Iterator[tuple[str, str]]:
         few = [array for array in (self.lane_array, self.own_lanes, self.failure) if array is not None]
-        every = [*few, *self.transposed.values(), *self.arrays.values(), *self._unsigned.values()]
+        every = [*few, *self.panels.values(), *self.arrays.values(), *self._unsigned.values()]
         every += [t.array for found in self.targets.values() for t in found]
         for array in {array.name: array for array in every}.values():
             own = f" + part * {8 * prod(array.shape)}" if array is self.own_lanes else ""
             yield array.name, f'{array.name} = field(a[{array.slot}]{own}, "{array.type}", {array.slot})'
 
-    def _wide(self, placed: list[_Placed], group: dict[Var, Index], domain: Box) -> list[list[tuple[int, int]]]:
-        """For each axis the ranges between bounds that are worth a nest of their own."""
+    def _wide(
+        self, placed: list[_Placed], group: dict[Var, Index], domain: Box
+    ) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+        """For each axis the bounds, and the ranges between them that are worth a nest of their own."""
         cuts = [{*ends} for ends in domain]
         seen: set[tuple[Var, Index]] = set()
         stack: list[tuple[Atom, Index]] = [(p.target.atom, p.index) for p in placed]
@@ -407,19 +419,30 @@ class Kernel:
                     cuts[bound.dim] |= {bound.start, bound.stop}
             stack += self.fusion.operands(atom, index)
         found = []
-        for cut, (low, high) in zip(cuts, domain, strict=True):
-            ends = sorted(c for c in cut if low <= c <= high)
+        every = [sorted(c for c in cut if low <= c <= high) for cut, (low, high) in zip(cuts, domain, strict=True)]
+        for ends, (low, high) in zip(every, domain, strict=True):
             ranges = [*pairwise(ends)]
             wide = [(a, b) for a, b in ranges if b - a >= min(_THIN, (high - low + 9) // 10)]
             found.append(wide or [max(ranges, key=extent)])
         while prod(map(len, found)) > _MOST_BOXES:
             longest = max(found, key=len)
             longest.remove(min(longest, key=extent))
-        return found
+        return every, found
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
 _WORDS = re.compile(r"\w+")
+
+
+def _named(boxes: list[tuple[Box, Lines]], nest: str) -> list[tuple[Box, Lines]]:
+    """Bodies with names: the same for those that are the same but for their place in the axes before the last, else
+    others, since Numba takes long for names that are bound twice."""
+    letters: dict[Any, str] = {}
+    named = []
+    for box, body in boxes:
+        letter = letters.setdefault((box[-1:], *body), _LETTERS[len(letters)])
+        named.append((box, [line.replace(_ANY, nest + letter) for line in body]))
+    return named
 
 
 def _uniform(value: np.ndarray) -> bool:

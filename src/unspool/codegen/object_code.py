@@ -66,9 +66,8 @@ def load(text: str, names: Sequence[str]) -> ObjectCode:
 
 
 _OURS = (
-    *("codegen/fields.py", "codegen/control.py", "codegen/atomics.py", "codegen/crew_code.py"),
-    "codegen/number_driver.py",
-    *("schedules/unfolding.py", "schedules/binomial.py"),
+    *("codegen/fields.py", "codegen/combination.py", "codegen/control.py", "codegen/atomics.py"),
+    *("codegen/crew_code.py", "codegen/number_driver.py", "schedules/unfolding.py", "schedules/binomial.py"),
 )
 """Sources that the text of a module may import."""
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from unspool.codegen.arrays import Array, Call
 from unspool.codegen.indices import Shape, size
+from unspool.codegen.panels import panel_shape
 from unspool.codegen.shares import CREW
 from unspool.layout import ArrayType
 
-_KEPT_TWICE = 2**17  # elements of a matrix
+_COPIED = 2**17  # elements of a matrix
 
 _SKEW = 192  # bytes between buffers, so that the same element of two fields is not in the same set of a cache
 
@@ -22,7 +23,8 @@ def room(t: ArrayType) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an address stands for: ``role`` is capture, const, total, scratch or function; ``key`` says which."""
+    """What an address stands for: ``role`` is capture, const, total, scratch, function, or panels of a
+    matrix or of its transpose; ``key`` says which."""
 
     role: str
     key: int | str
@@ -51,14 +53,17 @@ class Places:
         """The place of the address of a library function."""
         return self.place(Place("function", name))
 
-    def transposed(self, matrix: Array) -> Array | None:
-        """The transpose of a captured matrix, made once in a run."""
-        known = {self.first + k: place for k, place in enumerate(self.places) if place.role == "capture"}
-        if matrix.slot not in known or size(matrix.shape) > _KEPT_TWICE or known[matrix.slot].shape != matrix.shape:
+    def panels(self, matrix: Array, *, turned: bool) -> Array | None:
+        """The panels of a matrix that stays the same, or of its transpose, made once in a run."""
+        known = {self.first + k: place for k, place in enumerate(self.places) if place.role in ("capture", "const")}
+        source = known.get(matrix.slot)
+        if source is None or size(matrix.shape) > _COPIED or source.shape != matrix.shape:
             return None
-        shape = matrix.shape[::-1]
-        slot = self.place(Place("transposed", known[matrix.slot].key, shape))
-        return Array(f"{matrix.name}_transposed", shape, slot)
+        shape = panel_shape(*matrix.shape[:: -1 if turned else 1])
+        slot = self.place(
+            Place("panels of the transpose" if turned else "panels", f"{source.role} {source.key}", shape)
+        )
+        return Array(f"{matrix.name}_{'turned' if turned else 'panels'}", shape, slot)
 
     def call(self, call: Call) -> int:
         """The number of a call of Python."""
