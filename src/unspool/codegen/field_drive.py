@@ -164,7 +164,7 @@ class FieldDrive:
         """Whether the last leaf of a state that is watched says that the state stays as it is."""
         if not self._adjoint.watched or (buffer := int(self._arrays["current"][-1])) < 0:
             return False
-        return bool(_array(self._buffers[buffer], self._adjoint.state[-1]) != -1.0)
+        return bool(_array(self._arrays["address"][buffer], self._adjoint.state[-1]) != -1.0)
 
     def _driven(self) -> int:
         """Let the driver go on, with a crew if the step is shared among threads."""
