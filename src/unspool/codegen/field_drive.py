@@ -37,9 +37,10 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctyp
 
 
 @cache
-def driver() -> ObjectCode:
-    """The driver, which is the same for all steps."""
-    return load(files("unspool.codegen").joinpath("field_driver.py").read_text(), ["drive"])
+def driver(with_crew: bool) -> ObjectCode:
+    """The driver, which is the same for all steps; that for one thread compiles faster."""
+    text = files("unspool.codegen").joinpath("field_driver.py").read_text()
+    return load(text if with_crew else text.replace("WITH_CREW = True", "WITH_CREW = False"), ["drive"])
 
 
 class FieldDrive:
@@ -81,7 +82,7 @@ class FieldDrive:
         self._control = np.zeros(Fields.LENGTH, np.int64)
         self._arrays = self._described()
         self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * self._operations())))
-        self._drive = driver().function("drive")
+        self._drive = driver(self._threads > 1).function("drive")
         self._connect(*self._arrays)
         self._rest: Iterator[Batch] = iter(())
         self.steps = self.records = self.saves = self.loads = 0

@@ -60,6 +60,9 @@ ALONE = Crew.ALONE
 PARTS = Crew.PARTS
 SHARED = Trials.SHARED
 
+WITH_CREW = True
+"""False in the text of the driver for one thread: Numba leaves out what cannot happen, and is ready sooner."""
+
 
 @inner
 def take(c: Any, cls: int) -> int:
@@ -129,6 +132,8 @@ def move(c: Any, vector: Any, k: int, first: int, last: int) -> None:
 def carry_out(c: Any, number: int, vector: int, part: int) -> int:
     """Call a kernel, and share it with the crew if there is one and that pays."""
     kernels = field(c[KERNELS], "i64[:]", 64)
+    if not WITH_CREW:
+        return kernel(kernels[number], vector)
     if c[CREW] == 0:
         return kernel(kernels[number], vector)
     block, trials, a = words(c[CREW]), field(c[TRIALS], "i64[:, 6]", 64), field(vector, "i64[:]", 64)

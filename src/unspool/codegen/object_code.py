@@ -55,7 +55,7 @@ _MOST = 128
 
 def load(text: str, names: Sequence[str]) -> ObjectCode:
     """The functions of these names in a module. Raises `UnsupportedError`."""
-    key = sha256(f"{_surroundings()}\n{text}".encode()).hexdigest()
+    key = sha256(f"{_surroundings()}\n{' '.join(names)}\n{text}".encode()).hexdigest()
     with _LOCK:  # Numba compiles one thing at a time anyway
         if key not in _LOADED:
             _LOADED[key] = _from_disk(key, names) or _compile(text, names, key)

@@ -88,7 +88,7 @@ def _again(kept: tuple[Batch, ...], schedule: Schedule, n_steps: int) -> Iterato
 
 
 def _weighed(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
-    weigh, a = code().function("weigh"), np.zeros(15, np.int64)
+    weigh, a = code("weigh").function("weigh"), np.zeros(15, np.int64)
     turned = False
     for rows in _fresh(schedule, n_steps):
         first = 0
@@ -106,9 +106,9 @@ def _weighed(schedule: Schedule, n_steps: int) -> Iterator[Batch]:
 
 
 @cache
-def code() -> ObjectCode:
-    """The functions on rows."""
-    return load(files("unspool.codegen").joinpath("row_code.py").read_text(), ["unfold", "weigh"])
+def code(name: str) -> ObjectCode:
+    """A function on rows; short schedules are only weighed."""
+    return load(files("unspool.codegen").joinpath("row_code.py").read_text(), [name])
 
 
 def _fresh(schedule: Schedule, n_steps: int) -> Iterator[Rows]:
@@ -130,7 +130,7 @@ def _fill(
     last: int,
 ) -> tuple[int, int]:
     block = np.array([out.ctypes.data, room, stack.ctypes.data, *progress, *extent, tiers.ctypes.data, last], np.int64)
-    code().function("unfold")(block)
+    code("unfold").function("unfold")(block)
     return int(block[3]), int(block[4])
 
 
