@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tests.codegen.plain import Plain
-from unspool.codegen import field_drive
 from unspool.codegen.arrays import Array, Target, Update
-from unspool.codegen.field_drive import carry_out
+from unspool.codegen.calls import callback
+from unspool.codegen.calls import evaluate as called
 from unspool.codegen.fuse import Fusion
 from unspool.codegen.nests import Kernel
 from unspool.codegen.panels import in_panels
@@ -79,9 +79,9 @@ class Carried:
             if place.role == "function":
                 if place.key != "python":
                     return 0
-                callback = field_drive._CALLBACK(lambda number, a: carry_out(self.places.calls[number], a) or 0)
-                keeping.append(callback)
-                return int(field_drive.ctypes.cast(callback, field_drive.ctypes.c_void_p).value or 0)
+                function, found = callback(lambda number, a: called(self.places.calls[number], a) or 0)
+                keeping.append(function)
+                return found
             value = np.full(place.shape, np.nan)
             if place.role != "scratch":
                 constant = np.array(self.program.consts[int(str(place.key).split()[-1])][1], float, order="C")

@@ -24,7 +24,7 @@ import numpy as np
 from tests.codegen.elementary import elementary
 from tests.oracles import same_bits
 from unspool import traced_steps, value_and_grad
-from unspool.codegen import build, field_drive
+from unspool.codegen import build, calls, field_drive
 from unspool.codegen.control import Crew, Trials
 from unspool.schedules import Revolve
 from unspool.stores import arena
@@ -119,7 +119,7 @@ def _combine(panels: Memory, vector: Memory, result: Memory, panel: int, columns
 
 
 def _call(function: int, number: int, a: Any) -> int:
-    return int(field_drive._CALLBACK(function)(number, a))
+    return int(calls._CALLBACK(function)(number, a))
 
 
 def _kernel(function: int, address: int) -> int:
@@ -294,7 +294,7 @@ def plainly(few: int = 0) -> Iterator[None]:
         patch.object(build, "FEW", few),
         patch.object(build, "_BUILT", OrderedDict()),
         patch.object(traced_steps, "_TRACED", OrderedDict()),
-        patch.object(field_drive, "driver", lambda: DRIVER),
+        patch.object(field_drive, "driver", lambda with_crew: DRIVER),
         patch.object(arena, "take", poisoned),
         patch.object(arena, "give", lambda buffers: None),
         np.errstate(all="ignore"),

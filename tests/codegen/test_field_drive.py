@@ -73,7 +73,7 @@ def _machine() -> CompiledFields:
 
 @pytest.fixture
 def plain_driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(field_drive, "driver", lambda: DRIVER)
+    monkeypatch.setattr(field_drive, "driver", lambda with_crew: DRIVER)
     monkeypatch.setattr(arena, "take", poisoned)
     with np.errstate(all="ignore"):
         yield
@@ -400,6 +400,8 @@ def test_a_run_that_was_closed_is_let_go_of() -> None:
     assert gone() is None
 
 
-def test_there_is_one_driver_for_all_steps() -> None:
-    assert driver() is driver()
-    assert driver().addresses.keys() == {"drive"}
+def test_there_is_one_driver_for_all_steps_of_one_thread_and_one_for_crews() -> None:
+    for with_crew in (False, True):
+        assert driver(with_crew) is driver(with_crew)
+        assert driver(with_crew).addresses.keys() == {"drive"}
+    assert driver(False) is not driver(True)

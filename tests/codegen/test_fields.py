@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
-from unspool.codegen.field_drive import _CALLBACK, blas
+from unspool.codegen.calls import blas, callback
 from unspool.codegen.object_code import ObjectCode, load
 
 HEAD = "from unspool.codegen.fields import call, field, fma, gemm, gemv, kernel, kernel_at\n"
@@ -95,8 +94,8 @@ def test_python_is_called_with_a_number_and_the_addresses(code: ObjectCode) -> N
         seen.append((number, addresses[1]))
         return len(seen) - 1
 
-    callback = _CALLBACK(called)
-    address = int(ctypes.cast(callback, ctypes.c_void_p).value or 0)
+    kept, address = callback(called)
+    assert kept is not None
     assert code.function("back")(np.array([address, 8])) == 3
     assert seen == [(3, 8), (8, 8)]
     assert code.function("back")(np.array([address, 8])) == 1

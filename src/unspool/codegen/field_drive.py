@@ -13,17 +13,14 @@ import numpy as np
 
 from unspool.adjoint.residuals import RESIDUAL
 from unspool.codegen import crew
-from unspool.codegen.arrays import Call
+from unspool.codegen.calls import array_at, blas, callback, evaluate
 from unspool.codegen.control import DONE, FAILED, MORE, TIME, Fields, Trials
 from unspool.codegen.machine import CompiledFields
 from unspool.codegen.object_code import ObjectCode, load
 from unspool.codegen.panels import aligned, in_panels
 from unspool.codegen.places import Place, room
 from unspool.codegen.rows import ADVANCE, REVERSE, Batch, all_batches, steps_between
-from unspool.codegen.scalars import where
 from unspool.codegen.shares import CREW
-from unspool.errors import ProgramError
-from unspool.ir.program import Literal
 from unspool.layout import ArrayType
 from unspool.schedules import Schedule
 from unspool.stores import arena
@@ -32,8 +29,6 @@ _NANOSECONDS = 1.0  # of one statement on one element, about
 _SLICE_SECONDS = 0.05
 _CHUNK = 2**28  # bytes of buffers of one class that are allocated together
 _AT_ONCE = 2**31  # bytes of buffers that are asked for before they are needed
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
 
 
 @cache
@@ -165,7 +160,7 @@ class FieldDrive:
         """Whether the last leaf of a state that is watched says that the state stays as it is."""
         if not self._adjoint.watched or (buffer := int(self._arrays["current"][-1])) < 0:
             return False
-        return bool(_array(self._arrays["address"][buffer], self._adjoint.state[-1]) != -1.0)
+        return bool(array_at(self._arrays["address"][buffer], self._adjoint.state[-1]) != -1.0)
 
     def _driven(self) -> int:
         """Let the driver go on, with a crew if the step is shared among threads."""
@@ -253,17 +248,17 @@ class FieldDrive:
             buffer = self._arrays["free"][pool[cls, 0] + pool[cls, 1]]
             self._arrays["references"][buffer] = 1
             self._arrays[which][leaf] = buffer if which == "current" else (buffer, 1)
-            _array(self._arrays["address"][buffer], t)[...] = 0.0 if value is None else value
+            array_at(self._arrays["address"][buffer], t)[...] = 0.0 if value is None else value
 
     def _state(self) -> list[Any]:
         ids = self._arrays["current"]
         addresses = self._arrays["address"][ids]
-        return [_array(address, t).copy() for address, t in zip(addresses, self._adjoint.state, strict=True)]
+        return [array_at(address, t).copy() for address, t in zip(addresses, self._adjoint.state, strict=True)]
 
     def _cotangents(self) -> list[Any]:
         buffers, signs = self._arrays["cts"].T
         held = zip(self._arrays["address"][buffers], signs.tolist(), self._adjoint.state, strict=True)
-        return [_array(address, t) * sign for address, sign, t in held]
+        return [array_at(address, t) * sign for address, sign, t in held]
 
     def _class(self, letters: str, t: ArrayType) -> tuple[int, int]:
         """Bytes of a buffer, and how far behind a cache line it begins: most of it is written from a column on."""
@@ -396,14 +391,14 @@ class FieldDrive:
     def _function(self, name: str) -> int:
         if name != "python":
             return blas(name)
-        callback = _CALLBACK(self._call)
-        self._keeping.append(callback)
-        return int(ctypes.cast(callback, ctypes.c_void_p).value or 0)
+        function, address = callback(self._call)
+        self._keeping.append(function)
+        return address
 
     def _call(self, number: int, addresses: Any) -> int:
         """Evaluate an equation in Python; an exception waits until the driver is back."""
         try:
-            carry_out(self._step.calls[number], addresses)
+            evaluate(self._step.calls[number], addresses)
         except BaseException as error:
             self._error = error
             return 1
@@ -412,51 +407,6 @@ class FieldDrive:
     def _operations(self) -> float:
         size = max([t.size for t in self._adjoint.state], default=1)
         return max(20.0, 0.2 * self._step.n_statements * size)
-
-
-def carry_out(call: Call, addresses: Any) -> None:
-    """Evaluate the equation of a call on arrays at their addresses."""
-    equation = call.equation
-    operands: list[Any] = []
-    for atom, slot in zip(equation.operands, call.operands, strict=True):
-        if isinstance(atom, Literal):
-            operands.append(atom.value)
-        elif slot is None:
-            operands.append(np.int64(addresses[0]))
-        else:
-            array = _array(addresses[slot], atom.type)
-            operands.append(array.astype(atom.type.dtype) if atom.type.dtype != np.float64 else array)
-    found = equation.primitive.evaluate(*operands, **dict(equation.params))
-    for result, var, slot in zip(
-        found if equation.primitive.multiple else (found,), equation.outputs, call.results, strict=True
-    ):
-        if ArrayType.of(result) != var.type:
-            raise ProgramError(
-                f"{where(equation)} gave {ArrayType.of(result)}, where its type rule says {var.type}: a compiled step "
-                "would compute with another number. Correct the type rule of the primitive, or use compile=False."
-            )
-        _array(addresses[slot], var.type)[...] = result
-
-
-@cache
-def blas(name: str) -> int:
-    """The address of a function of BLAS."""
-    from scipy.linalg import cython_blas
-
-    capsules: Any = cython_blas.__pyx_capi__
-    capsule = capsules[name]
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))
-
-
-def _array(address: int, t: ArrayType) -> np.ndarray:
-    """The float64 array at an address."""
-    buffer: Any = (ctypes.c_double * max(t.size, 1)).from_address(int(address))
-    array: np.ndarray = np.frombuffer(buffer, np.float64, t.size).reshape(t.shape)
-    return array
 
 
 def _rows(value: Any) -> np.ndarray:
