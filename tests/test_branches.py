@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import unspool
-import unspool.loop
+import unspool.worth
 from tests.oracles import same_bits
 from unspool import fori_loop, grad, hvp, jvp, scan, value_and_grad
 from unspool.adjoint import joined, record
@@ -210,7 +210,7 @@ def _binary(i: Any, u: Any) -> Any:
 def test_too_many_paths_run_on_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnsupportedError, match=r"more than 8 paths through its branches \(test_branches.py"):
         grad(lambda u: np.sum(fori_loop(0, 64, _binary, u, compile=True)))(NUMBERS)
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 64)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 64)
     with unspool.observe() as log:
         found = grad(lambda u: np.sum(fori_loop(0, 64, _binary, u)))(NUMBERS)
     assert "more than 8 paths" in (log[0].not_compiled or "")
@@ -226,7 +226,7 @@ def test_paths_that_cannot_be_learned_late_run_on_the_tape(monkeypatch: pytest.M
     def loss(u: Any, **options: Any) -> Any:
         return np.sum(fori_loop(0, N, step, u, **options) * np.arange(3.0))
 
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", N)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", N)
     with pytest.raises(UnsupportedError, match=r"branches .* and calls Python"):
         grad(lambda u: loss(u, compile=True))(NUMBERS)
     with unspool.observe() as log:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from scipy import special
 
 import unspool
-import unspool.loop
 import unspool.numpy as unp
+import unspool.worth
 from tests.adjoint.steps import LINES, SHAPES, make_step, state_of
 from tests.oracles import central, complex_step, same_bits, taylor_order
 from unspool import fori_loop, grad, hessian, hvp, jvp, scan, value_and_grad, vjp, while_loop
@@ -432,7 +432,7 @@ def test_in_place_writes_and_creation_functions_in_the_step() -> None:
 def test_numbers_of_one_step_each_are_captured_one_by_one_on_the_tape_after_a_refused_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)
 
     def loss(*weights: Any) -> Any:
         def step(k: Any, u: Any) -> Any:
@@ -539,7 +539,7 @@ def test_a_row_at_the_number_of_the_step_is_a_view_and_so_not_compiled_where_it_
 
     with pytest.raises(UnsupportedError, match="a row at an index that only the step knows"):
         grad(lambda u: loss(u, compile=True))(MATRIX)
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 4)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 4)
     assert same_bits(grad(loss)(MATRIX), grad(lambda u: loss(u, compile=False))(MATRIX))
 
 
@@ -653,7 +653,7 @@ def test_what_cannot_be_compiled_is_refused_by_name_and_runs_on_the_tape(
     def loss(u: Any, **options: Any) -> Any:
         return np.sum(fori_loop(0, 4, step, u, policy="none", **options) ** 2)
 
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 4)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 4)
     if name in ("float", "asarray", "foreign"):  # nor can the tape do these
         with pytest.raises(kind, match=message) as caught:
             grad(loss)(U)
@@ -704,7 +704,7 @@ def test_states_of_other_types_are_refused(init: Any, found: str, monkeypatch: p
 
     with pytest.raises(UnsupportedError, match=f"{found}.*only float64, int64 and bool are compiled"):
         grad(lambda u: loss(u, compile=True))(init)
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)
     with unspool.observe() as log:
         automatic = grad(loss)(init)
     assert same_bits(automatic, grad(lambda u: loss(u, compile=False))(init))
@@ -724,7 +724,7 @@ def test_truths_among_the_outputs_are_refused() -> None:
     "step", [lambda i, u: u[:2], lambda i, u: u.astype(np.float32), lambda i, u: u > 0, lambda i, u: (u, u)]
 )
 def test_a_state_that_changes_is_an_error_in_every_mode(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)
     with pytest.raises((StateError, UnsupportedError)):
         grad(lambda u: np.sum(fori_loop(0, 3, step, u, compile=True)))(U)
     with pytest.raises(StateError, match="step 0"):
@@ -733,7 +733,7 @@ def test_a_state_that_changes_is_an_error_in_every_mode(step: Any, monkeypatch: 
 
 @pytest.mark.parametrize("options", [{"compile": True}, {"compile": "auto"}, {"compile": False}], ids=str)
 def test_an_error_of_the_step_is_raised_as_it_is(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)
 
     def step(i: int, u: Any) -> Any:
         raise ZeroDivisionError("mine")
@@ -764,7 +764,7 @@ def test_auto_compiles_from_enough_steps_on_and_a_refused_loop_names_the_line() 
     def loss(u: Any, n: int, **options: Any) -> Any:
         return np.sum(fori_loop(0, n, lambda i, u: step_of_u(i, u, P), u, **options))
 
-    n = unspool.loop.ENOUGH_STEPS
+    n = unspool.worth.ENOUGH_STEPS
     with unspool.observe() as log:
         found = grad(lambda u: loss(u, n, memory="10 kB"))(U)
         grad(lambda u: loss(u, n - 9_990))(U)
@@ -776,7 +776,7 @@ def test_auto_compiles_from_enough_steps_on_and_a_refused_loop_names_the_line() 
 
 
 def test_a_random_step_on_the_tape_repeats_itself_or_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)
     with pytest.raises(ReplayError, match="came out differently"):
         grad(lambda u: np.sum(fori_loop(0, 9, lambda i, u: u + RNG.normal() * u, u, policy="revolve-1")))(U)
 
@@ -788,7 +788,7 @@ def test_second_derivatives_of_compiled_loops_are_those_of_taped_ones(monkeypatc
 
     v = np.array([0.2, 0.5, -0.3])
     exact = central(lambda u: complex_step(lambda z: plain_loss_of_u(z, P, 5), u) @ v, U)
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)  # tangent loops are compiled too
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)  # tangent loops are compiled too
     for options in ({"compile": True}, {"compile": "auto"}):
         g = lambda u, options=options: f(u, **options)
         h = lambda u: f(u, compile=False)
@@ -839,7 +839,7 @@ INNER: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", INNER)
 def test_loops_inside_a_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 4)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 4)
 
     def f(u: Any, **options: Any) -> Any:
         return np.sum(fori_loop(0, 4, INNER[name], u, policy="none", **options) ** 2)

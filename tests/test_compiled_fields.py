@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import unspool
 import unspool.numpy as unp
+import unspool.worth
 from tests.codegen.field_steps import CAPTURES, HOW, LINES, SHAPES, arrays, make_step
 from tests.codegen.plain import agree, plainly
 from tests.oracles import complex_step, same_bits, taylor_order
@@ -259,7 +260,7 @@ def test_a_step_against_the_complex_step_of_a_plain_loop() -> None:
 
 # --- transforms -------------------------------------------------------------------------------------------------------
 def test_second_derivatives_and_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)  # tangent loops are compiled too
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)  # tangent loops are compiled too
     u, v = _field(520), np.cos(np.arange(520.0))
 
     def f(u: Any, **options: Any) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import unspool
+import unspool.worth
 from unspool import fori_loop, grad, hvp, jit, jvp, scan, value_and_grad, while_loop
 from unspool.errors import UnsupportedError
 
@@ -103,7 +104,7 @@ def growing(k: Any, **how: Any) -> Any:
 def test_numbers_that_grow_too_large_run_on_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnsupportedError, match=r"a whole number in the state of fori_loop reaches 2\*\*30"):
         grad(lambda k: growing(k, compile=True))(K)
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 1)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 1)
     with unspool.observe() as log:
         found = grad(growing)(K)
     assert found == grad(lambda k: growing(k, compile=False))(K)

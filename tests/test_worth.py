@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import unspool.loop
 import unspool.worth
 from tests.oracles import same_bits
 from unspool import fori_loop, grad, hvp, observe, scan, value_and_grad, while_loop
@@ -42,13 +41,14 @@ def _while(u: Any, p: Any, n: float, **how: Any) -> Any:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The operations that were found, loop by loop."""
-    found = []
+    found: list[int] = []
+    operations = unspool.worth.operations
 
     def spy(*given: Any) -> int:
-        found.append(unspool.worth.operations(*given))
+        found.append(operations(*given))
         return found[-1]
 
-    monkeypatch.setattr(unspool.loop, "operations", spy)
+    monkeypatch.setattr(unspool.worth, "operations", spy)
     return found
 
 
@@ -63,12 +63,12 @@ def test_a_loop_is_compiled_where_steps_times_operations_are_enough(counts: list
     def loss(u: Any, n: int) -> Any:
         return np.sum(fori_loop(0, n, lambda i, v: _runge_kutta(v, P), u))
 
-    least = unspool.loop.FEWEST_STEPS
+    least = unspool.worth.FEWEST_STEPS
     assert _reports(grad(loss), U, least - 1) == [(False, f"too few steps on 3 numbers: {least - 1}")]
     assert counts == []  # so short a loop is not looked at
     assert _reports(grad(loss), U, least) == [(False, f"too few steps on 3 numbers: {least}")]
     (n,) = counts
-    enough = -(-unspool.loop.ENOUGH_OPERATIONS // n)
+    enough = -(-unspool.worth.ENOUGH_OPERATIONS // n)
     assert _reports(grad(loss), U, enough - 1) == [(False, f"too few steps on 3 numbers: {enough - 1}")]
     assert _reports(grad(loss), U, enough) == [(True, None)]
     assert counts == [n, n, n]
@@ -172,7 +172,7 @@ def test_a_while_loop_goes_over_to_machine_code_where_it_is_long(counts: list[in
     assert counts == []
     assert _reports(grad(_while), U, P, 300.0) == [(False, "too few steps before the condition failed")]
     (n,) = counts
-    enough = -(-unspool.loop.ENOUGH_OPERATIONS // n)
+    enough = -(-unspool.worth.ENOUGH_OPERATIONS // n)
     assert _reports(grad(_while), U, P, enough) == [(False, "too few steps before the condition failed")]
     for _ in range(2):
         assert _reports(grad(_while), U, P, enough + 1.0) == [(True, None)]
@@ -192,7 +192,7 @@ def test_a_while_loop_gives_the_same_bits_with_and_without_a_gradient(n: float) 
 
 
 def test_a_while_loop_that_cannot_be_compiled_goes_on_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 50)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 50)
 
     class Weights:
         """Something that cannot be looked into."""

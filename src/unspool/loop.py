@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from inspect import getclosurevars
-from math import ceil
 from random import Random
 from typing import Any
 
@@ -26,15 +25,6 @@ from unspool.source_line import user_line
 from unspool.stores import RamStore
 from unspool.stores.arena import keep_heap
 from unspool.tree import Structure
-from unspool.worth import operations
-
-ENOUGH_STEPS, LARGE = 10_000, 10_000
-"""compile="auto" compiles loops of so many steps, and of fewer on states of more numbers than LARGE: about a second
-that is saved on the tape pays for the compilation."""
-
-FEWEST_STEPS, ENOUGH_OPERATIONS = 200, 40_000
-"""It also compiles loops of so many steps or more that take so many operations together, about 0.2 s on the tape. To
-count them takes as long as two or three steps, so that fewer steps are not looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,31 +96,6 @@ class Loop:
             explain=lambda: self.generators().strip(),
             longer=longer,
         )
-
-    def why_not_compiled(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> str | None:
-        """Why compilation for states like this is not even tried, if it is not."""
-        if self.compile is False:
-            return "compile=False"
-        if self.compile is True:
-            return None
-        if self.n_steps is None:
-            return "too few steps before the condition failed"
-        if self.n_steps >= self.enough_by_size(state):
-            return None
-        if self.n_steps >= FEWEST_STEPS and self.n_steps * operations(self, state, xs, values) >= ENOUGH_OPERATIONS:
-            return None
-        return f"too few steps on {sum(map(np.size, state)):,} numbers: {self.n_steps:,}"
-
-    @staticmethod
-    def enough_by_size(state: State) -> float:
-        """So many steps on a state like this are compiled, whatever a step does."""
-        return ENOUGH_STEPS / (1 + sum([np.size(leaf) for leaf in state]) / LARGE)
-
-    def enough_steps(self, state: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> int:
-        """After how many steps on the tape a while loop that goes on is compiled."""
-        enough = self.enough_by_size(state)
-        found = operations(self, state, xs, values)
-        return ceil(min(enough, max(FEWEST_STEPS, ENOUGH_OPERATIONS / found)) if found else enough)
 
     def replay_error(self, found: Mismatch) -> str:
         """What to say when the state at a step came out differently."""

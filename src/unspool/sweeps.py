@@ -11,6 +11,7 @@ import numpy as np
 from unspool.kernels import State
 from unspool.loop import Loop, Sweep, plain_state
 from unspool.undecided import Undecided, run_on_tape
+from unspool.worth import why_not_compiled
 
 if TYPE_CHECKING:
     from unspool.compiled import CompiledSweep
@@ -23,7 +24,7 @@ def run_plainly(
     start, rows = plain_state(init), plain_state(xs)
     if loop.n_steps is None and loop.compile == "auto":
         return Undecided(loop, start, rows, values).plainly()
-    if loop.why_not_compiled(start, rows, values) is None:
+    if why_not_compiled(loop, start, rows, values) is None:
         from unspool.compiled import machine_code
         from unspool.traced_steps import PathError
 
@@ -40,7 +41,7 @@ def sweep_of(
     """A run of the loop: compiled where that can be and pays, else on the tape."""
     if loop.n_steps is None and loop.compile == "auto":
         return Undecided(loop, init, xs, values)
-    reason = loop.why_not_compiled(init, xs, values)
+    reason = why_not_compiled(loop, init, xs, values)
     if reason is None:
         from unspool.compiled import machine_code  # importing the compiler costs more than most loops
 

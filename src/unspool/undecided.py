@@ -17,9 +17,10 @@ import numpy as np
 
 from unspool.kernels import State
 from unspool.layout import ArrayType
-from unspool.loop import FEWEST_STEPS, Loop, Sweep, progress_bar
+from unspool.loop import Loop, Sweep, progress_bar
 from unspool.observers import logs
 from unspool.whole_numbers import is_carried
+from unspool.worth import FEWEST_STEPS, enough_by_size, enough_steps, why_not_compiled
 
 if TYPE_CHECKING:
     from unspool.compiled import CompiledSweep
@@ -46,7 +47,7 @@ class Undecided:
     def forward(self) -> tuple[State, list[np.ndarray]]:
         """Sweep to the turn; return the final state, and no outputs."""
         loop, watch = self._loop, Watch(self._loop, self.init, self.xs, self.values)
-        why = loop.why_not_compiled(self.init, self.xs, self.values)
+        why = why_not_compiled(loop, self.init, self.xs, self.values)
         self._sweep = sweep = Sweep(loop, self.init, self.xs, [*self.values], not_compiled=why, longer=watch)
         try:
             found = sweep.forward()
@@ -103,10 +104,10 @@ class Watch:
         if not self._enough:
             if not all(is_carried(ArrayType.of(leaf)) for leaf in self._init):
                 return inf
-            first = min(FEWEST_STEPS, loop.enough_by_size(self._init))
+            first = min(FEWEST_STEPS, enough_by_size(self._init))
             if step < first:
                 return first
-            self._enough = max(first, loop.enough_steps(self._init, self._xs, self._values))
+            self._enough = max(first, enough_steps(loop, self._init, self._xs, self._values))
         if step < self._enough:
             return self._enough
         self._compile()

@@ -1,6 +1,7 @@
-"""How many operations a step takes: counted in its trace, so that a loop is compiled where that pays.
+"""Whether a loop is worth compiling: by its steps, the size of its state, and the operations of a step.
 
-The count hangs on the step alone, never on a clock or on an earlier call: the same loop runs the same way every time.
+The operations are counted in a trace of the step. What is decided hangs on the loop alone, never on a clock or on an
+earlier call: the same loop runs the same way every time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +22,47 @@ from unspool.codegen.fallback import Surroundings
 from unspool.ir.listener import FROZEN, Traced, active, listening, primal
 from unspool.kernels import State
 from unspool.layout import ArrayType
+from unspool.loop import Loop
 from unspool.tracer import Tracer
 from unspool.whole_numbers import is_carried
 
-if TYPE_CHECKING:
-    from unspool.loop import Loop
+ENOUGH_STEPS, LARGE = 10_000, 10_000
+"""compile="auto" compiles loops of so many steps, and of fewer on states of more numbers than LARGE: about a second
+that is saved on the tape pays for the compilation."""
+
+FEWEST_STEPS, ENOUGH_OPERATIONS = 200, 40_000
+"""It also compiles loops of so many steps or more that take so many operations together, about 0.2 s on the tape. To
+count them takes as long as two or three steps, so that fewer steps are not looked at."""
 
 _COUNTED: OrderedDict[Any, tuple[int, list[Any]]] = OrderedDict()  # and what the key names by its identity
 _MOST_COUNTED = 128
+
+
+def why_not_compiled(loop: Loop, state: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> str | None:
+    """Why compilation for states like this is not even tried, if it is not."""
+    if loop.compile is False:
+        return "compile=False"
+    if loop.compile is True:
+        return None
+    if loop.n_steps is None:
+        return "too few steps before the condition failed"
+    if loop.n_steps >= enough_by_size(state):
+        return None
+    if loop.n_steps >= FEWEST_STEPS and loop.n_steps * operations(loop, state, xs, values) >= ENOUGH_OPERATIONS:
+        return None
+    return f"too few steps on {sum(map(np.size, state)):,} numbers: {loop.n_steps:,}"
+
+
+def enough_by_size(state: State) -> float:
+    """So many steps on a state like this are compiled, whatever a step does."""
+    return ENOUGH_STEPS / (1 + sum([np.size(leaf) for leaf in state]) / LARGE)
+
+
+def enough_steps(loop: Loop, state: State, xs: Sequence[np.ndarray], values: Sequence[Any]) -> int:
+    """After how many steps on the tape a while loop that goes on is compiled."""
+    enough = enough_by_size(state)
+    found = operations(loop, state, xs, values)
+    return ceil(min(enough, max(FEWEST_STEPS, ENOUGH_OPERATIONS / found)) if found else enough)
 
 
 def key_of(loop: Loop, init: Sequence[Any], xs: Sequence[Any]) -> tuple[Any, Fingerprint] | None:

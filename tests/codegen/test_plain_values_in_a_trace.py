@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import unspool
-import unspool.loop
+import unspool.worth
 from tests.oracles import same_bits
 from unspool import fori_loop, grad, value_and_grad
 from unspool.errors import UnspoolError
@@ -47,7 +47,7 @@ def test_a_value_without_a_derivative_is_compiled(name: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_takes_plain_values_out_of_a_trace_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unspool.loop, "ENOUGH_STEPS", 5)
+    monkeypatch.setattr(unspool.worth, "ENOUGH_STEPS", 5)
     step = REFUSED[name]
     assert same_bits([*value_and_grad(_loss(step))(U)], [*value_and_grad(_loss(step, compile=False))(U)])
     with pytest.raises(UnspoolError):
