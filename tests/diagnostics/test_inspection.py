@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import unspool
-from unspool.errors import DetachedError, InputError, UnsupportedError
+from unspool import inspect
+from unspool.errors import DetachedError, InputError, StateError, UnsupportedError
 
 
 def test_a_small_step_shows_programs_code_and_what_is_kept() -> None:
@@ -63,3 +64,15 @@ def test_a_state_that_is_not_made_of_arrays_is_refused_by_name() -> None:
         unspool.inspect(lambda i, s: s, (np.ones(2), np.random.default_rng(0)))
     with pytest.raises(InputError, match=r"state\['u'\] of inspect is of type str"):
         unspool.inspect(lambda i, s: s, {"u": "text"})
+
+
+def test_whole_numbers_in_the_state_are_floats_in_the_program() -> None:
+    seen = inspect(lambda i, s: (s[0] + 1, s[1] * 2.0 + s[0], ~s[2]), (0, np.ones(3), True))
+    assert [str(t) for t in seen.adjoint.state] == ["f64[]", "f64[3]", "f64[]"]
+    assert seen.residual_bytes == 40
+    assert not seen.adjoint.watched
+
+
+def test_a_step_that_changes_the_structure_of_its_state_is_an_error() -> None:
+    with pytest.raises(StateError, match="the state of inspect changed its structure"):
+        inspect(lambda i, s: (s, s), 1.0)

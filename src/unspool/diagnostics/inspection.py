@@ -13,12 +13,14 @@ from unspool.adjoint.residuals import NEXT, STATE
 from unspool.codegen.build import build, is_built
 from unspool.codegen.machine import Compiled, CompiledFields
 from unspool.errors import UnsupportedError
+from unspool.ir.listener import still
 from unspool.ir.program import Equation, Program, Var
 from unspool.layout import ArrayType
-from unspool.loop_inputs import state_leaves
+from unspool.loop_inputs import returned_leaves, state_leaves
 from unspool.memory import human_bytes
 from unspool.table import Table, preformatted
 from unspool.tree import flatten
+from unspool.whole_numbers import as_floats, as_traced_floats, as_typed, is_carried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,8 @@ class Inspection:
 def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
     """Trace, differentiate and compile ``step(i, state)`` for states like ``init``, and show what comes of it.
 
-    A step that branches goes the way that it goes at step 0 of this state. Raises `DetachedError` with the reason where
+    A step that branches goes the way that it goes at step 0 of this state. Whole numbers in the state are floats in the
+    program, as in the machine code. Raises `DetachedError` with the reason where
     the step cannot be traced at all.
 
     >>> import numpy as np, unspool
@@ -80,14 +83,23 @@ def inspect(step: Callable[[Any, Any], Any], init: Any) -> Inspection:
         )
     arrays = [np.asarray(leaf) for leaf in leaves]
 
+    types = [*map(ArrayType.of, arrays)]
+    carried_types = all(map(is_carried, types))  # others are shown as they are, and why they are not compiled
+
     def flat(k: Any, state: list[Any], inputs: list[Any], read: Any) -> tuple[list[Any], list[Any]]:
-        return flatten(step(k, structure.unflatten(state)))[0], []
+        if not carried_types:
+            return flatten(step(k, structure.unflatten(state)))[0], []
+        typed = as_typed(state, types)
+        before = [*map(still, typed)]
+        new = returned_leaves(step(k, structure.unflatten(typed)), structure, "inspect", k)
+        return as_traced_floats(new, before, types, k.listener, n_steps=1, name="inspect"), []
 
     def no_captures(position: int) -> Any:
         raise UnsupportedError("a traced value from outside: inspect a step outside of transforms")
 
-    types, at = [*map(ArrayType.of, arrays)], Point(0, arrays, [], no_captures)
-    adjoint = joined([record(flat, types, [], no_captures, lambda: 0, at=at)])
+    state = as_floats(arrays, "the initial state") if carried_types else arrays
+    at = Point(0, state, [], no_captures)
+    adjoint = joined([record(flat, [*map(ArrayType.of, state)], [], no_captures, lambda: 0, at=at)])
     cached = is_built(adjoint)
     try:
         compiled = build(adjoint)
