@@ -557,6 +557,24 @@ def test_short_loops_inside_a_step_are_written_out() -> None:
     _close([found[0], *found[1]], [expected[0], *expected[1]])
 
 
+@pytest.mark.parametrize(
+    ("shape", "axis", "keepdims"), [((3,), None, False), ((2, 3), 0, False), ((2, 3), (0, 1), True)]
+)
+@pytest.mark.parametrize("extremum", [np.max, np.min])
+def test_extrema_of_a_few_numbers_are_numbers(extremum: Any, shape: Any, axis: Any, keepdims: bool) -> None:
+    def step(i: Any, u: Any) -> Any:
+        return u * 0.9 + 0.05 * extremum(np.sin(u), axis=axis, keepdims=keepdims)
+
+    u = np.sin(np.arange(np.prod(shape)) + 0.4).reshape(shape)
+    assert "s0 = state[0]" in unspool.inspect(step, u).source  # numbers, not nests
+    for start in (u, np.round(u), np.where(u > 0.9, np.nan, u)):  # ties share the derivative; a NaN is an extremum
+        found, expected = [
+            value_and_grad(lambda u, how=how: np.sum(fori_loop(0, 6, step, u, compile=how) ** 2))(start)
+            for how in (True, False)
+        ]
+        _close(found, expected)
+
+
 def test_a_longer_while_loop_inside_a_step_is_refused_by_name() -> None:
     def step(i: Any, u: Any) -> Any:
         return while_loop(lambda v: np.sum(v) > 1e-4, lambda v: v * 0.9, u)

@@ -51,6 +51,9 @@ MOVING = frozenset(
 )
 """Primitives whose own evaluation works on arrays of names: they move elements about, add and multiply."""
 
+EXTREMA = {"max": "maximum", "min": "minimum"}
+"""Those that compare all elements, and how two of them are compared."""
+
 ADDING = frozenset(["einsum", "sum", "cumsum", "matmul", "dot", "inner"])
 """Those that add and multiply."""
 
@@ -282,7 +285,11 @@ def _evaluate(code: Code, equation: Equation, operands: list[Any]) -> Any:
         else:
             target[params["index"]] = operands[-1]
         return target
+    if name in EXTREMA and result.dtype.kind == "f":
+        return _extremum(code, PRIMITIVES[EXTREMA[name]], *operands, **params)
     if name in MOVING:
+        if result.dtype.kind == "f":
+            params.pop("dtype", None)  # NumPy would make floats of names
         return primitive.evaluate(*operands, **params)
     raise UnsupportedError(f"{where(equation)} has no scalar code")
 
@@ -300,6 +307,19 @@ def _elementwise(code: Code, template: str, operands: Sequence[Any], primitive: 
 
     with np.errstate(all="ignore"):  # around all of it: what an element computes is looked at in the end
         return np.frompyfunc(apply, len(operands), 1)(*operands)
+
+
+def _extremum(code: Code, larger: Primitive, array: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """The largest or least elements over some axes, compared one after the other."""
+    assert larger.emit is not None
+    moved = np.moveaxis(array, axis, range(len(axis)))
+    rest = moved.shape[len(axis) :]
+    first, *others = moved.reshape(-1, *rest)
+    for other in others:
+        first = _elementwise(code, larger.emit, [first, other], larger)
+    found = np.empty(rest, object)
+    found[...] = first
+    return np.expand_dims(found, axis) if keepdims else found
 
 
 def _truths(code: Code, numbers: Any) -> Any:
