@@ -185,7 +185,7 @@ def lifted(function: Any, handle: Callable[[np.ndarray], Any], nests: list[tuple
 
     def lift_function(old: FunctionType) -> FunctionType:
         cells = tuple([lift_cell(cell) for cell in old.__closure__ or ()])
-        names = {name: lift(old.__globals__[name]) for name in _names(old.__code__) if name in old.__globals__}
+        names = {name: lift(old.__globals__[name]) for name in names_of(old.__code__) if name in old.__globals__}
         changed = {name: value for name, value in names.items() if value is not old.__globals__[name]}
         defaults = tuple([lift(value) for value in old.__defaults__ or ()]) or None
         pairs = [
@@ -202,8 +202,9 @@ def lifted(function: Any, handle: Callable[[np.ndarray], Any], nests: list[tuple
     return lift(function)
 
 
-def _names(code: CodeType) -> Iterator[str]:
+def names_of(code: CodeType) -> Iterator[str]:
+    """The global and attribute names in some code, and in the functions that are defined in it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            yield from names_of(constant)

@@ -239,7 +239,7 @@ class CompiledSweep:
 
     def _plan(self, policy: Auto) -> Plan:
         code = self._compiled
-        prices = replace(StepPrices.untimed(code.state_bytes, code.residual_bytes), first_bytes=code.first_bytes)
+        prices = StepPrices.untimed(code.state_bytes, code.residual_bytes, code.first_bytes)
         budget = as_bytes(policy.memory)
         if prices.taped_bytes(self._n) <= min(budget, at_once(), NEAR_BYTES):
             return store_all(self._n, prices, budget)

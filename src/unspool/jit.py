@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.adjoint import outside
+from unspool.adjoint import changes, outside
 from unspool.arguments import Function, name_of
 from unspool.errors import InputError, UnsupportedError
 from unspool.guards import Guards
@@ -139,11 +139,14 @@ class _Staged:
         self._given = structure, [None if k in self.moving else leaf for k, leaf in enumerate(leaves)]
         types = [ArrayType(_FLOAT, np.shape(leaves[k])) for k in self.moving]
         try:
-            before = outside(f)
             self.program, results, self._fixed = self._trace(f, types)
-            between = outside(f)
+            before = outside(f)  # what the first trace has filled, a cache say, may stay as it is
             again, *_ = self._trace(f, types)
-            _refuse_changes(name, [before, between, outside(f)])
+            if changed := changes(before, outside(f)):
+                raise UnsupportedError(
+                    f"{name} changes {', '.join(changed)}, which it keeps outside of its arguments and its result: a "
+                    "random generator, a counter, a list or an array. A program runs no Python; return what changes."
+                )
             if self.program.content() != again.content():
                 raise UnsupportedError(
                     f"{name} did not do the same when it was traced a second time: it reads a random generator, a "
@@ -223,14 +226,3 @@ class _Staged:
 
 def _copied(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
-
-
-def _refuse_changes(name: str, seen: Sequence[dict[str, Any]]) -> None:
-    """Refuse a function that changes what is outside of it; a cache that only the first trace has filled may stay."""
-    _, before, after = seen
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    if changed:
-        raise UnsupportedError(
-            f"{name} changes {', '.join(changed)}, which it keeps outside of its arguments and its result: a random "
-            "generator, a counter, a list or an array. A program runs no Python; return what changes."
-        )

@@ -13,7 +13,7 @@ Where only types are known, a loop is compiled when it is met, and its primitive
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,8 +157,7 @@ class Form:
         """What a run with a way back holds, where the loop is compiled."""
         if self.code is None or loop.n_steps is None:
             return 0
-        prices = StepPrices.untimed(self.code.state_bytes, self.code.residual_bytes)
-        prices = replace(prices, first_bytes=self.code.first_bytes)
+        prices = StepPrices.untimed(self.code.state_bytes, self.code.residual_bytes, self.code.first_bytes)
         if isinstance(loop.schedule, Auto):
             return min(prices.taped_bytes(loop.n_steps), as_bytes(loop.schedule.memory))
         sizes = {"state_bytes": prices.state_bytes, "residual_bytes": prices.residual_bytes}

@@ -63,9 +63,10 @@ class StepPrices:
     distant_seconds: float = 0.0
 
     @classmethod
-    def untimed(cls, state_bytes: int, residual_bytes: int) -> StepPrices:
+    def untimed(cls, state_bytes: int, residual_bytes: int, first_bytes: int = 0) -> StepPrices:
         """Bytes without seconds (nan), for plans that need none."""
-        return cls(state_bytes, residual_bytes, advance_seconds=nan, record_seconds=nan, reverse_seconds=nan)
+        none = {"advance_seconds": nan, "record_seconds": nan, "reverse_seconds": nan}
+        return cls(state_bytes, residual_bytes, **none, first_bytes=first_bytes)
 
     @property
     def least_bytes(self) -> int:

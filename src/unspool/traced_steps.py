@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.adjoint import Point, Recording, joined, outside, record
+from unspool.adjoint import Point, Recording, changes, joined, outside, record
 from unspool.adjoint.fingerprint import Fingerprint
 from unspool.closure import LateCaptureError, aside, lifted
 from unspool.codegen.build import build, is_built
@@ -252,8 +252,7 @@ class TracedSteps:
         between = self._outside()
         again = self._recorded(k, state)
         after = self._outside()  # what the first trace has filled, a cache say, may stay as it is
-        changed = sorted(name for name in between.keys() | after.keys() if between.get(name) != after.get(name))
-        if changed:
+        if changed := changes(between, after):
             raise UnsupportedError(
                 f"the step of {loop.name} changes {', '.join(changed)}, which it keeps outside of its state: a random "
                 "generator, a counter, a list or an array. Machine code runs no Python; carry it in the state, or draw "

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.codegen.plain import Plain
+from tests.codegen.processes import printed
 from unspool.codegen.object_code import load
 from unspool.codegen.panels import aligned, in_panels, panel_shape
 
@@ -83,19 +81,9 @@ for shape in SHAPES:
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the other processors are older x86")
 @pytest.mark.parametrize(("name", "features"), [("nehalem", ""), ("haswell", "+avx,+avx2,+fma")])
 def test_other_machines_leave_the_same_bits(name: str, features: str) -> None:
-    def run(**variables: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", EVERY_BIT],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
-        )
-        return done.stdout
-
-    lines = run()
+    lines = printed(EVERY_BIT)
     assert len(lines.splitlines()) == len(SHAPES)
-    assert run(NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features) == lines
+    assert printed(EVERY_BIT, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features) == lines
 
 
 # --- panels -----------------------------------------------------------------------------------------------------------

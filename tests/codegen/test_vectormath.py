@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import reload
@@ -23,6 +20,7 @@ from numba import njit
 from numba.core import event
 from numba.core.errors import TypingError
 
+from tests.codegen.processes import printed
 from unspool.codegen import vectormath
 from unspool.codegen.vectormath import FUNCTIONS, arcs, circular, exponentials, logarithms, powers
 
@@ -376,19 +374,9 @@ for name, f in FUNCTIONS.items():
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the other processor is an older x86")
 def test_a_machine_without_fma_and_avx_leaves_the_same_bits() -> None:
-    def run(**variables: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", EVERY_BIT],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
-        )
-        return done.stdout
-
-    lines = run()
+    lines = printed(EVERY_BIT)
     assert len(lines.splitlines()) == len(FUNCTIONS)
-    assert run(NUMBA_CPU_NAME="nehalem", NUMBA_CPU_FEATURES="") == lines
+    assert printed(EVERY_BIT, NUMBA_CPU_NAME="nehalem", NUMBA_CPU_FEATURES="") == lines
 
 
 # --- code -------------------------------------------------------------------------------------------------------------

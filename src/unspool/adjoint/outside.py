@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from unspool.closure import names_of
 from unspool.ir.listener import Traced
 
 _MOST_OBJECTS = 2000
@@ -48,6 +49,11 @@ def outside(function: Callable[..., Any]) -> dict[str, Any]:
                 found[name] = content
             stack += [(f"{name}{part}", inner) for part, inner in _parts(value)]
     return found
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The names of what is not what it was, in order."""
+    return sorted([name for name in before.keys() | after.keys() if before.get(name) != after.get(name)])
 
 
 def _content(value: Any) -> Any:
@@ -106,20 +112,13 @@ def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
         return
     yield from (("", default) for default in (function.__defaults__ or ()))
     yield from (function.__kwdefaults__ or {}).items()
-    names = [*_names(function.__code__)]
+    names = [*names_of(function.__code__)]
     for name in names:
         if name in function.__globals__:
             value = function.__globals__[name]
             yield name, value
             if isinstance(value, ModuleType) and value.__name__.partition(".")[0] not in _OURS:
                 yield from ((f"{name}.{part}", value.__dict__[part]) for part in names if part in value.__dict__)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 def _is_ours(thing: Any) -> bool:

@@ -8,6 +8,8 @@ from unspool.adjoint import Adjoint
 from unspool.codegen.field_step import FieldStep
 from unspool.codegen.object_code import ObjectCode
 
+_STATEMENT_SECONDS = 1.5e-9  # of a number, about
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledNumbers:
@@ -20,6 +22,11 @@ class CompiledNumbers:
     state_bytes: int
     n_statements: int
     first_bytes: int = 0
+
+    @property
+    def step_seconds(self) -> float:
+        """About how long a step takes."""
+        return _STATEMENT_SECONDS * max(20, self.n_statements)
 
     @property
     def residual_bytes(self) -> int:

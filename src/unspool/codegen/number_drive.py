@@ -22,7 +22,6 @@ from unspool.layout import ArrayType
 from unspool.schedules import Schedule
 from unspool.stores import arena
 
-_NANOSECONDS = 1.5  # of one statement, about
 _SLICE_SECONDS = 0.05
 
 
@@ -63,7 +62,7 @@ class NumberDrive:
         c[Numbers.STATE], c[Numbers.XS] = self._state.ctypes.data, self._xs.ctypes.data
         c[Numbers.YS], c[Numbers.CAPTURES] = self._ys.ctypes.data, self._captures.ctypes.data
         c[Numbers.N_STATE] = self._n_state
-        self._work = max(1, int(_SLICE_SECONDS / (_NANOSECONDS * 1e-9 * max(20, compiled.n_statements))))
+        self._work = max(1, int(_SLICE_SECONDS / compiled.step_seconds))
         self._drive = driver().function("drive")
         self.steps = self.records = self.saves = self.loads = 0
         self.peak_bytes = self.peak_snapshot_bytes = self.peak_residual_bytes = 0

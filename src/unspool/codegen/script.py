@@ -27,8 +27,6 @@ MOST_BYTES, MOST_SECONDS = 2**20, 0.02
 MOST_ROWS = 4096
 """Of a schedule that a script carries out."""
 
-_NANOSECONDS = 1.5  # of one statement, about
-
 _KERNELS = {"advance": Numbers.ADVANCE, "record": Numbers.RECORD, "reverse": Numbers.UNDO}
 
 
@@ -69,7 +67,7 @@ class Script:
         block[Numbers.CAPTURES], block[Numbers.YS], block[Numbers.STOP] = captures.ctypes.data, results.ctypes.data, 1
         self.put_together(operands, captures)
         self.add(Lines.CALL, code.code.addresses["advance"], block.ctypes.data)
-        self.weigh(0, _NANOSECONDS * 1e-9 * code.n_statements)
+        self.weigh(0, code.step_seconds)
         return [part.reshape(t.shape) for part, t in zip(_parts(results, types), types, strict=True)]
 
     def keep(self, array: np.ndarray) -> np.ndarray:
@@ -122,7 +120,7 @@ class ScriptedLoop:
         ahead, back, n_slots, n_taped = _rows(schedule, n_steps)
         n_numbers = 2 * n_steps * (n_inputs + n_outputs) + (n_slots + n_taped) * n_state
         n_run = sum([int((rows[:, 2] - rows[:, 1])[rows[:, 0] <= REVERSE].sum()) for rows in (ahead, back)])
-        script.weigh(8 * n_numbers, _NANOSECONDS * 1e-9 * n_run * max(20, code.n_statements))
+        script.weigh(8 * n_numbers, n_run * code.step_seconds)
         keep = script.keep
         self._ahead, self._back = keep(ahead), keep(back)
         self._state, self._ct = [keep(np.zeros((1, n_state))) for _ in range(2)]
